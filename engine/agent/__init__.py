@@ -1,0 +1,1 @@
+"""The memory agent: prompts, replies, the reading loop, evidence, coverage, provenance."""

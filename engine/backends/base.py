@@ -1,0 +1,158 @@
+"""The protocol that every language-model backend fulfils, and the values that cross it.
+
+A prompt is a sequence of `Segment`s: our own wording may hold the model's special tokens; *data* (document text,
+question, memory) is tokenised apart with special-token parsing off, so that no document can forge a delimiter, and
+so that the token ids of a chunk stand unbroken in the ids of the prompt: that is what coverage is proven with.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from engine.cancel import CancelToken
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of a user message.
+
+    Attributes:
+        text: the text.
+        is_data: True for text that is not ours: it is tokenised on its own and never parsed for special tokens.
+    """
+
+    text: str
+    is_data: bool = False
+
+
+Prompt = tuple[Segment, ...]
+"""The content of one user message. An independent conversation holds just this one message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How tokens are drawn. Temperature 0 is greedy.
+
+    Attributes:
+        temperature: >= 0.
+        top_p: nucleus, in (0, 1]; 1 is off.
+        top_k: number of candidates kept; 0 is off.
+        seed: of the sampler; the same seed and requests give the same tokens on one machine and build.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0:
+            raise ValueError(f"sampling out of range: {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One independent conversation to be completed.
+
+    Attributes:
+        prompt: content of the user message; the backend wraps it in the model's chat template, thinking off.
+        max_tokens: cap on the reply, in tokens.
+        sampling: see `Sampling`.
+        grammar: GBNF grammar whose rule `root` the reply must match; None = free.
+    """
+
+    prompt: Prompt
+    max_tokens: int
+    sampling: Sampling = Sampling()
+    grammar: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What came back for one `Request`.
+
+    Attributes:
+        text: the reply, special tokens rendered (the starter model's labels are special tokens), end token left out.
+        prompt_token_ids: ids the model was really given, [P].
+        token_ids: ids of the reply without the end token, [N].
+        finish_reason: "stop" = the model ended its turn; "length" = `max_tokens` was reached.
+        cached_tokens: leading prompt tokens whose KV was reused instead of computed.
+        prefill_s: seconds until the first token could be sampled.
+        decode_s: seconds from then to the last token.
+    """
+
+    text: str
+    prompt_token_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    finish_reason: FinishReason
+    cached_tokens: int = 0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What the engine must know of a loaded model.
+
+    Attributes:
+        name: for people.
+        fingerprint: hash that identifies weights, tokenizer and template; a run is resumed only with an equal one.
+        context_tokens: size of the window that was opened, prompt + reply.
+        backend: "llama.cpp", "scripted", ...
+        prompt_set: name of the prompt set that the model brings, or None.
+        modes: reading modes that the model was made for; empty = any.
+        chunk_tokens: chunk size that the model was made for, or None.
+        memory_tokens: memory size that the model was made for, or None.
+    """
+
+    name: str
+    fingerprint: str
+    context_tokens: int
+    backend: str
+    prompt_set: str | None = None
+    modes: tuple[str, ...] = ()
+    chunk_tokens: int | None = None
+    memory_tokens: int | None = None
+
+
+OnToken = Callable[[int, str], None]
+"""Called with (index of the request in the batch, text of the piece) for each piece as it is generated."""
+
+
+class Backend(Protocol):
+    """A loaded language model."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What this model is."""
+        ...
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of data text: no special tokens parsed, none added."""
+        ...
+
+    def encode(self, prompt: Prompt) -> list[int]:
+        """Token ids of a whole prompt through the chat template, as `generate` would give them to the model."""
+        ...
+
+    def generate(
+        self,
+        requests: Sequence[Request],
+        *,
+        cancel: CancelToken | None = None,
+        on_token: OnToken | None = None,
+    ) -> list[Completion]:
+        """Complete a batch of independent conversations, in the order given.
+
+        Raises:
+            engine.cancel.Cancelled: within one token of `cancel.cancel()`.
+            engine.errors.ContextOverflowError: a prompt plus its `max_tokens` exceeds the window.
+            engine.errors.BackendDiedError: the model went away.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the model. A second call does nothing."""
+        ...

@@ -1,0 +1,32 @@
+"""Cooperative cancellation: an explicit token, checked before each request and after each generated token."""
+
+import threading
+
+
+class Cancelled(Exception):  # noqa: N818 - a request of the user, not an error
+    """The user asked to stop. Nothing is wrong and nothing finished is lost."""
+
+
+class CancelToken:
+    """A flag that one thread sets and others check."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask everyone who holds this token to stop."""
+        self._event.set()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raise `Cancelled` if somebody asked to stop.
+
+        Raises:
+            Cancelled: after `cancel()`.
+        """
+        if self._event.is_set():
+            raise Cancelled

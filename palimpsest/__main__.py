@@ -1,0 +1,5 @@
+"""`python -m palimpsest`: the command line."""
+
+from palimpsest import main
+
+main()
