@@ -1,0 +1,53 @@
+"""What identifies a run: everything that must be equal for a reading to go on."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+
+from engine.agent.config import ReadingConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """The identity of a run.
+
+    Attributes:
+        question: the user's question.
+        document_hashes: content hashes of the documents, in reading order.
+        model_name: for people; not compared.
+        model_fingerprint: hash of the model.
+        prompt_set: name of the prompt set.
+        prompt_hash: sha256 of the prompt set's wording.
+        plan_hash: sha256 of the chunk plan (offsets and token ids of all units).
+        config: the settings.
+    """
+
+    question: str
+    document_hashes: tuple[str, ...]
+    model_name: str
+    model_fingerprint: str
+    prompt_set: str
+    prompt_hash: str
+    plan_hash: str
+    config: ReadingConfig
+
+    @property
+    def key(self) -> str:
+        """sha256 over all that must be equal."""
+        values = dataclasses.asdict(self)
+        del values["model_name"]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def differences(self, other: "RunSpec") -> list[str]:
+        """What differs from another spec, in words for people: "the document", "the model", ..."""
+        names = {
+            "question": "the question",
+            "document_hashes": "the document",
+            "model_fingerprint": "the model",
+            "prompt_set": "the prompt set",
+            "prompt_hash": "the wording of the prompts",
+            "plan_hash": "the chunk plan",
+            "config": "the settings",
+        }
+        return [words for field, words in names.items() if getattr(self, field) != getattr(other, field)]
