@@ -1,0 +1,231 @@
+"""The plan of a reading: which chunks, with which budgets, checked against the model's window before anything starts."""
+
+import hashlib
+import math
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from engine.agent.config import Mode, ReadingConfig
+from engine.agent.prompts import PromptSet
+from engine.agent.run import RunSpec
+from engine.backends.base import Backend, Sampling
+from engine.chunking import Chunk, chunk_document
+from engine.documents.model import Document
+from engine.errors import PlanError, UnsupportedModeError
+
+DEFAULT_CHUNK_TOKENS = 5000
+DEFAULT_MEMORY_TOKENS = 1024
+_HEADING_CHARACTERS = 80
+_LABEL_REPLY_TOKENS = 6
+_NOTE_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingPlan:
+    """Everything that the reading loop needs, fixed before it starts.
+
+    Attributes:
+        documents: what is read, in order.
+        question: the user's question.
+        prompts: the wording.
+        config: the settings.
+        chunks: what is shown to the model, in order; indices count over all documents.
+        spec: identity of a run of this plan.
+        tokenize: the model's tokenizer for data text; a pure function.
+    """
+
+    documents: tuple[Document, ...]
+    question: str
+    prompts: PromptSet
+    config: ReadingConfig
+    chunks: tuple[Chunk, ...]
+    spec: RunSpec
+    tokenize: Callable[[str], Sequence[int]] = field(repr=False, compare=False)
+
+    def item_tokens(self, text: str) -> int:
+        """Tokens that a memory item costs, its label not counted."""
+        return len(self.tokenize(self.prompts.data(text).text))
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of document text that are read, overlaps counted once."""
+        return sum(new_tokens(chunk) for chunk in self.chunks)
+
+
+def new_tokens(chunk: Chunk) -> int:
+    """Tokens of the document text that this chunk is the first to show."""
+    return sum(len(unit.token_ids) for unit in chunk.units[chunk.num_overlap_units :])
+
+
+def heading_for_prompt(heading: str) -> str:
+    """Headings are bounded, so that no document can fill the window with one."""
+    return heading[:_HEADING_CHARACTERS]
+
+
+def reply_tokens(config: ReadingConfig, prompts: PromptSet) -> int:
+    """Cap on the reply to one chunk."""
+    if config.mode is Mode.EXTRACTIVE:
+        labels = min(prompts.max_items, config.memory_tokens)
+        return _LABEL_REPLY_TOKENS * (labels + 1) + (_NOTE_TOKENS if prompts.note_prefix else 0)
+    return config.memory_tokens + (8 if config.mode is Mode.GATED else 0)
+
+
+def default_config(
+    backend: Backend,
+    prompts: PromptSet,
+    *,
+    mode: Mode | None = None,
+    chunk_tokens: int | None = None,
+    memory_tokens: int | None = None,
+    overlap_tokens: int = 0,
+    sampling: Sampling | None = None,
+) -> ReadingConfig:
+    """Fill in what the user did not say: the model's own figures first, then MemAgent's, cut to the window.
+
+    Raises:
+        UnsupportedModeError: the model's prompt set has no prompt for the mode asked for.
+    """
+    chosen = mode or (Mode.EXTRACTIVE if Mode.EXTRACTIVE in prompts.modes else prompts.modes[0])
+    if chosen not in prompts.modes:
+        offered = ", ".join(prompts.modes)
+        raise UnsupportedModeError(
+            f"The model {backend.info.name} was not made for the mode '{chosen}'.",
+            hint=f"It reads in: {offered}. Choose one of these, or another model with --model.",
+        )
+    window = backend.info.context_tokens
+    memory = memory_tokens or backend.info.memory_tokens or min(DEFAULT_MEMORY_TOKENS, window // 8)
+    answer = min(DEFAULT_MEMORY_TOKENS, memory)
+    question = min(1024, window // 8)
+    chunk = chunk_tokens or backend.info.chunk_tokens or min(DEFAULT_CHUNK_TOKENS, window // 2)
+    return ReadingConfig(
+        mode=chosen,
+        chunk_tokens=chunk,
+        memory_tokens=memory,
+        answer_tokens=answer,
+        question_tokens=question,
+        overlap_tokens=overlap_tokens,
+        sampling=sampling or Sampling(),
+    )
+
+
+def make_plan(
+    documents: Sequence[Document],
+    question: str,
+    *,
+    config: ReadingConfig,
+    prompts: PromptSet,
+    backend: Backend,
+    start_offset: int = 0,
+    first_document: int = 0,
+    first_index: int = 0,
+    earlier_chunks: Sequence[Chunk] = (),
+) -> ReadingPlan:
+    """Cut the documents into chunks by the model's own tokens.
+
+    Args:
+        documents: what is read, in order.
+        question: the user's question.
+        config: the settings.
+        prompts: the wording.
+        backend: gives tokens and window; nothing is generated.
+        start_offset: offset in `documents[first_document]` from which new chunks are made.
+        first_document: documents before this one are covered by `earlier_chunks`.
+        first_index: index of the first new chunk.
+        earlier_chunks: chunks that an earlier run has read and this plan takes over.
+
+    Raises:
+        PlanError: no question, a question over its budget, or budgets that do not fit the model's window.
+    """
+    _check_budgets(question, config, prompts, backend)
+    overhead = _label_overhead(prompts, backend) if config.mode is Mode.EXTRACTIVE else 0
+    extractive = config.mode is Mode.EXTRACTIVE
+    chunks = list(earlier_chunks)
+    index = first_index
+    for number in range(first_document, len(documents)):
+        made = chunk_document(
+            documents[number],
+            document_index=number,
+            tokenize=backend.tokenize,
+            budget_tokens=config.chunk_tokens,
+            show=(lambda text: prompts.data(text).text) if extractive else (lambda text: text),
+            unit_overhead_tokens=overhead,
+            max_units=prompts.max_sentences if extractive else None,
+            overlap_tokens=config.overlap_tokens,
+            first_index=index,
+            start_offset=start_offset if number == first_document else 0,
+        )
+        chunks.extend(made)
+        index += len(made)
+    return ReadingPlan(
+        documents=tuple(documents),
+        question=question,
+        prompts=prompts,
+        config=config,
+        chunks=tuple(chunks),
+        spec=RunSpec(
+            question=question,
+            document_hashes=tuple(document.content_hash for document in documents),
+            model_name=backend.info.name,
+            model_fingerprint=backend.info.fingerprint,
+            prompt_set=prompts.name,
+            prompt_hash=hashlib.sha256(prompts.digest().encode()).hexdigest(),
+            plan_hash=hash_chunks(chunks),
+            config=config,
+        ),
+        tokenize=backend.tokenize,
+    )
+
+
+def hash_chunks(chunks: Sequence[Chunk]) -> str:
+    """sha256 over offsets and token ids of every unit: equal plans show the model the same tokens in the same order."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        head = array("q", [chunk.index, chunk.document, len(chunk.units), chunk.num_overlap_units])
+        digest.update(head.tobytes())
+        for unit in chunk.units:
+            digest.update(array("q", [unit.start, unit.end, len(unit.token_ids), *unit.token_ids]).tobytes())
+    return digest.hexdigest()
+
+
+def _check_budgets(question: str, config: ReadingConfig, prompts: PromptSet, backend: Backend) -> None:
+    if not question.strip():
+        raise PlanError("The question is empty.", hint="Give one with -q.")
+    asked = len(backend.tokenize(prompts.data(question).text))
+    if asked > config.question_tokens:
+        raise PlanError(
+            f"The question has {asked} tokens, more than the {config.question_tokens} it may have.",
+            hint="Shorten it, or put background material into a document.",
+        )
+    frame = prompts.read(
+        config.mode, question=question, memory=(), section=(), pages="8888-8888", heading="W" * _HEADING_CHARACTERS
+    )
+    items = 0
+    if config.mode is Mode.EXTRACTIVE:
+        items = _label_overhead(prompts, backend) * min(prompts.max_items, config.memory_tokens)
+    needed = (
+        len(backend.encode(frame))
+        + config.chunk_tokens
+        + config.memory_tokens
+        + items
+        + reply_tokens(config, prompts)
+    )
+    window = backend.info.context_tokens
+    if needed > window:
+        raise PlanError(
+            f"A chunk of {config.chunk_tokens} tokens, a memory of {config.memory_tokens} and the reply need "
+            f"{needed} tokens, but the model's window has {window}.",
+            hint="Lower --chunk-tokens or --memory-tokens, or open a larger window with --context-tokens.",
+        )
+
+
+def _label_overhead(prompts: PromptSet, backend: Backend) -> int:
+    """Tokens that one labelled sentence costs beyond its text: the mean over all labels, rounded up.
+
+    Later labels are never shorter than earlier ones, so the mean over all bounds the mean over the first few.
+    """
+    count = prompts.max_sentences
+    with_items = prompts.read(Mode.EXTRACTIVE, question="x", memory=(), section=["x"] * count)
+    without = prompts.read(Mode.EXTRACTIVE, question="x", memory=(), section=())
+    text = len(backend.tokenize(prompts.data("x").text)) * count
+    return max(0, math.ceil((len(backend.encode(with_items)) - len(backend.encode(without)) - text) / count))
