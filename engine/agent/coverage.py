@@ -64,6 +64,25 @@ class Certificate:
         return f"{line}; {len(self.skipped)} not read" if self.skipped else line
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedChunk:
+    """What the certificate needs to know of a chunk.
+
+    Attributes:
+        index: its index in the run.
+        document: index of the document in the run.
+        first_page: physical number.
+        last_page: physical number.
+        tokens: tokens of document text that it is the first to show.
+    """
+
+    index: int
+    document: int
+    first_page: int
+    last_page: int
+    tokens: int
+
+
 def take_receipt(chunk: Chunk, prompt_token_ids: Sequence[int]) -> Receipt:
     """Look for the chunk's units, from the last to the first, in the ids that the model was given, [P].
 
@@ -82,7 +101,7 @@ def take_receipt(chunk: Chunk, prompt_token_ids: Sequence[int]) -> Receipt:
 
 
 def certify(
-    documents: Sequence[Document], chunks: Sequence[Chunk], receipts: Mapping[int, Receipt]
+    documents: Sequence[Document], chunks: Sequence[PlannedChunk], receipts: Mapping[int, Receipt]
 ) -> Certificate:
     """Hold the receipts (by chunk index) against the plan."""
     reasons: dict[tuple[int, int], str] = {}
@@ -108,13 +127,13 @@ def certify(
         pages_read=pages - len(skipped),
         chunks=len(chunks),
         chunks_read=sum(receipt.accepted_tokens == receipt.planned_tokens for receipt in held),
-        tokens=sum(len(unit.token_ids) for chunk in chunks for unit in chunk.units[chunk.num_overlap_units :]),
+        tokens=sum(chunk.tokens for chunk in chunks),
         tokens_read=sum(receipt.accepted_tokens for receipt in held),
         skipped=tuple(skipped),
     )
 
 
-def _gap(chunk: Chunk, receipt: Receipt | None) -> str:
+def _gap(chunk: PlannedChunk, receipt: Receipt | None) -> str:
     if receipt is None:
         return f"chunk {chunk.index + 1} was not read"
     if receipt.accepted_tokens < receipt.planned_tokens:

@@ -88,7 +88,7 @@ def read(plan: ReadingPlan, start: Start | None = None) -> Reading:
     start = start or Start()
     memory = start.memory
     found = list(start.evidence)
-    for chunk in plan.chunks[start.next_chunk :]:
+    for chunk in (chunk for chunk in plan.chunks if chunk.index >= start.next_chunk):
         yield ChunkStarted(chunk_index=chunk.index)
         reading = _read_chunk(plan, chunk, memory)
         memory = yield from _collect(reading, found)

@@ -109,6 +109,23 @@ def default_config(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """What a run that reads on in a grown document takes over from the run before.
+
+    Attributes:
+        plan_hash: of that run.
+        next_chunk: index of the first new chunk.
+        document: index of the document in which it begins.
+        offset: where in that document it begins.
+    """
+
+    plan_hash: str = ""
+    next_chunk: int = 0
+    document: int = 0
+    offset: int = 0
+
+
 def make_plan(
     documents: Sequence[Document],
     question: str,
@@ -116,10 +133,7 @@ def make_plan(
     config: ReadingConfig,
     prompts: PromptSet,
     backend: Backend,
-    start_offset: int = 0,
-    first_document: int = 0,
-    first_index: int = 0,
-    earlier_chunks: Sequence[Chunk] = (),
+    base: Base | None = None,
 ) -> ReadingPlan:
     """Cut the documents into chunks by the model's own tokens.
 
@@ -129,34 +143,24 @@ def make_plan(
         config: the settings.
         prompts: the wording.
         backend: gives tokens and window; nothing is generated.
-        start_offset: offset in `documents[first_document]` from which new chunks are made.
-        first_document: documents before this one are covered by `earlier_chunks`.
-        first_index: index of the first new chunk.
-        earlier_chunks: chunks that an earlier run has read and this plan takes over.
+        base: what was read before; its chunks are not in the plan.
 
     Raises:
         PlanError: no question, a question over its budget, or budgets that do not fit the model's window.
     """
     _check_budgets(question, config, prompts, backend)
-    overhead = _label_overhead(prompts, backend) if config.mode is Mode.EXTRACTIVE else 0
-    extractive = config.mode is Mode.EXTRACTIVE
-    chunks = list(earlier_chunks)
-    index = first_index
-    for number in range(first_document, len(documents)):
-        made = chunk_document(
+    base = base or Base()
+    chunks: list[Chunk] = []
+    for number in range(base.document, len(documents)):
+        chunks += _cut(
             documents[number],
-            document_index=number,
-            tokenize=backend.tokenize,
-            budget_tokens=config.chunk_tokens,
-            show=(lambda text: prompts.data(text).text) if extractive else (lambda text: text),
-            unit_overhead_tokens=overhead,
-            max_units=prompts.max_sentences if extractive else None,
-            overlap_tokens=config.overlap_tokens,
-            first_index=index,
-            start_offset=start_offset if number == first_document else 0,
+            number,
+            config=config,
+            prompts=prompts,
+            backend=backend,
+            first_index=base.next_chunk + len(chunks),
+            start_offset=base.offset if number == base.document else 0,
         )
-        chunks.extend(made)
-        index += len(made)
     return ReadingPlan(
         documents=tuple(documents),
         question=question,
@@ -170,16 +174,46 @@ def make_plan(
             model_fingerprint=backend.info.fingerprint,
             prompt_set=prompts.name,
             prompt_hash=hashlib.sha256(prompts.digest().encode()).hexdigest(),
-            plan_hash=hash_chunks(chunks),
+            plan_hash=hash_chunks(chunks, base.plan_hash),
             config=config,
+            first_chunk=base.next_chunk,
+            first_document=base.document,
+            first_offset=base.offset,
+            base_plan_hash=base.plan_hash,
         ),
         tokenize=backend.tokenize,
     )
 
 
-def hash_chunks(chunks: Sequence[Chunk]) -> str:
+def _cut(
+    document: Document,
+    number: int,
+    *,
+    config: ReadingConfig,
+    prompts: PromptSet,
+    backend: Backend,
+    first_index: int,
+    start_offset: int,
+) -> tuple[Chunk, ...]:
+    """Chunks of one document, as the mode wants them."""
+    labelled = config.mode is Mode.EXTRACTIVE
+    return chunk_document(
+        document,
+        document_index=number,
+        tokenize=backend.tokenize,
+        budget_tokens=config.chunk_tokens,
+        show=(lambda text: prompts.data(text).text) if labelled else (lambda text: text),
+        unit_overhead_tokens=_label_overhead(prompts, backend) if labelled else 0,
+        max_units=prompts.max_sentences if labelled else None,
+        overlap_tokens=config.overlap_tokens,
+        first_index=first_index,
+        start_offset=start_offset,
+    )
+
+
+def hash_chunks(chunks: Sequence[Chunk], base_plan_hash: str = "") -> str:
     """sha256 over offsets and token ids of every unit: equal plans show the model the same tokens in the same order."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(base_plan_hash.encode())
     for chunk in chunks:
         head = array("q", [chunk.index, chunk.document, len(chunk.units), chunk.num_overlap_units])
         digest.update(head.tobytes())

@@ -21,6 +21,11 @@ class RunSpec:
         prompt_hash: sha256 of the prompt set's wording.
         plan_hash: sha256 of the chunk plan (offsets and token ids of all units).
         config: the settings.
+        first_chunk: index of the first chunk that this run planned itself; those before it were taken over, with
+            the memory after them, from the run that it continues.
+        first_document: document in which its own chunks begin.
+        first_offset: offset there.
+        base_plan_hash: plan hash of the run that it continues; "" = it continues none.
     """
 
     question: str
@@ -31,6 +36,10 @@ class RunSpec:
     prompt_hash: str
     plan_hash: str
     config: ReadingConfig
+    first_chunk: int = 0
+    first_document: int = 0
+    first_offset: int = 0
+    base_plan_hash: str = ""
 
     @property
     def key(self) -> str:
@@ -41,7 +50,7 @@ class RunSpec:
 
     def differences(self, other: "RunSpec") -> list[str]:
         """What differs from another spec, in words for people: "the document", "the model", ..."""
-        names = {
+        names: dict[str, str] = {
             "question": "the question",
             "document_hashes": "the document",
             "model_fingerprint": "the model",
