@@ -110,7 +110,7 @@ def _collect(reading: _Step, found: list[Evidence]) -> _Step:
 
 def _read_chunk(plan: ReadingPlan, chunk: Chunk, memory: Memory) -> _Step:
     """Show one chunk; retry an unusable reply once, then keep the memory."""
-    request = _read_request(plan, chunk, memory)
+    request = read_request(plan, chunk, memory)
     after: Memory | None = None
     completion: Completion | None = None
     for attempt in range(2):
@@ -168,7 +168,8 @@ def _again(request: Request) -> Request:
     return dataclasses.replace(request, sampling=warm)
 
 
-def _read_request(plan: ReadingPlan, chunk: Chunk, memory: Memory) -> Request:
+def read_request(plan: ReadingPlan, chunk: Chunk, memory: Memory) -> Request:
+    """The conversation that shows one chunk."""
     mode = plan.config.mode
     prompt = plan.prompts.read(
         mode,

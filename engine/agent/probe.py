@@ -1,0 +1,52 @@
+"""How long a reading will take: a few chunks are read for measure and forgotten again."""
+
+import time
+from dataclasses import dataclass
+
+from engine.agent.loop import read_request
+from engine.agent.memory import EMPTY
+from engine.agent.plan import ReadingPlan
+from engine.backends.base import Backend
+from engine.cancel import CancelToken
+
+_NUM_SAMPLES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a short probe says about the whole reading.
+
+    Attributes:
+        wall_s: seconds that the reading will take.
+        tokens_per_s: document tokens read a second.
+        num_samples: chunks that the probe read.
+    """
+
+    wall_s: float
+    tokens_per_s: float
+    num_samples: int
+
+
+def probe(plan: ReadingPlan, backend: Backend, *, cancel: CancelToken | None = None) -> Estimate:
+    """Read a few chunks spread over the plan, against an empty memory, and take the time.
+
+    The first call of a fresh model is slower than the rest (pages of the file are read in, threads start) and is not
+    counted. Chunks differ in length, so time goes by tokens.
+
+    Raises:
+        engine.cancel.Cancelled: after `cancel.cancel()`.
+    """
+    count = min(_NUM_SAMPLES, len(plan.chunks))
+    if not count:
+        return Estimate(wall_s=0.0, tokens_per_s=0.0, num_samples=0)
+    chosen = [plan.chunks[(2 * i + 1) * len(plan.chunks) // (2 * count)] for i in range(count)]
+    backend.generate([read_request(plan, chosen[0], EMPTY)], cancel=cancel)
+    tokens, seconds = 0, 0.0
+    for chunk in chosen:
+        began = time.perf_counter()
+        backend.generate([read_request(plan, chunk, EMPTY)], cancel=cancel)
+        seconds += time.perf_counter() - began
+        tokens += sum(len(unit.token_ids) for unit in chunk.units)
+    total = sum(len(unit.token_ids) for chunk in plan.chunks for unit in chunk.units)
+    rate = max(tokens, 1) / seconds
+    return Estimate(wall_s=total / rate, tokens_per_s=rate, num_samples=count)

@@ -1,0 +1,1 @@
+"""Models on this machine: the bundled one, the user's own, and how one is opened."""
