@@ -2,6 +2,7 @@
 
 import hashlib
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -34,6 +35,34 @@ class Page:
     def end(self) -> int:
         """Offset behind the last character in `Document.text`."""
         return self.start + len(self.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageDraft:
+    """A page before it has a place in the document: what a reader collects.
+
+    Attributes:
+        text: see `Page`.
+        label: see `Page`; "" = the running number.
+        heading: see `Page`.
+    """
+
+    text: str
+    label: str = ""
+    heading: str = ""
+
+
+def lay_out(drafts: Iterable[PageDraft]) -> tuple[Page, ...]:
+    """Number pages and give them their offsets."""
+    pages: list[Page] = []
+    start = 0
+    for number, draft in enumerate(drafts, start=1):
+        label = draft.label or str(number)
+        pages.append(
+            Page(number=number, label=label, heading=draft.heading, text=draft.text, start=start)
+        )
+        start = pages[-1].end + len(PAGE_BREAK)
+    return tuple(pages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
