@@ -1,1 +1,2 @@
-"""Language models behind one protocol: `base.Backend`. An adapter imports its library only when it is used."""
+"""Language models behind one protocol: `base.Backend`. An adapter imports its library only when it is
+used."""

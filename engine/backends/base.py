@@ -1,8 +1,9 @@
 """The protocol that every language-model backend fulfils, and the values that cross it.
 
-A prompt is a sequence of `Segment`s: our own wording may hold the model's special tokens; *data* (document text,
-question, memory) is tokenised apart with special-token parsing off, so that no document can forge a delimiter, and
-so that the token ids of a chunk stand unbroken in the ids of the prompt: that is what coverage is proven with.
+A prompt is a sequence of `Segment`s: our own wording may hold the model's special tokens; *data* (document
+text, question, memory) is tokenised apart with special-token parsing off, so that no document can forge a
+delimiter, and so that the token ids of a chunk stand unbroken in the ids of the prompt: that is what coverage
+is proven with.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from engine.cancel import CancelToken
+from engine.errors import ContextOverflowError
 
 FinishReason = Literal["stop", "length"]
 
@@ -20,7 +22,8 @@ class Segment:
 
     Attributes:
         text: the text.
-        is_data: True for text that is not ours: it is tokenised on its own and never parsed for special tokens.
+        is_data: True for text that is not ours: it is tokenised on its own and never parsed for special
+            tokens.
     """
 
     text: str
@@ -58,7 +61,7 @@ class Request:
 
     Attributes:
         prompt: content of the user message; the backend wraps it in the model's chat template, thinking off.
-        max_tokens: cap on the reply, in tokens.
+        max_tokens: cap on the reply, in tokens, at least 1.
         sampling: see `Sampling`.
         grammar: GBNF grammar whose rule `root` the reply must match; None = free.
     """
@@ -68,13 +71,18 @@ class Request:
     sampling: Sampling = Sampling()
     grammar: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """What came back for one `Request`.
 
     Attributes:
-        text: the reply, special tokens rendered (the starter model's labels are special tokens), end token left out.
+        text: the reply, special tokens rendered (the starter model's labels are special tokens), end token
+            left out.
         prompt_token_ids: ids the model was really given, [P].
         token_ids: ids of the reply without the end token, [N].
         finish_reason: "stop" = the model ended its turn; "length" = `max_tokens` was reached.
@@ -98,11 +106,11 @@ class ModelInfo:
 
     Attributes:
         name: for people.
-        fingerprint: hash that identifies weights, tokenizer and template; a run is resumed only with an equal one.
+        fingerprint: hash that identifies weights, tokenizer and template; a run is resumed only with an equal
+            one.
         context_tokens: size of the window that was opened, prompt + reply.
         backend: "llama.cpp", "scripted", ...
         prompt_set: name of the prompt set that the model brings, or None.
-        modes: reading modes that the model was made for; empty = any.
         chunk_tokens: chunk size that the model was made for, or None.
         memory_tokens: memory size that the model was made for, or None.
     """
@@ -112,7 +120,6 @@ class ModelInfo:
     context_tokens: int
     backend: str
     prompt_set: str | None = None
-    modes: tuple[str, ...] = ()
     chunk_tokens: int | None = None
     memory_tokens: int | None = None
 
@@ -134,7 +141,7 @@ class Backend(Protocol):
         ...
 
     def encode(self, prompt: Prompt) -> list[int]:
-        """Token ids of a whole prompt through the chat template, as `generate` would give them to the model."""
+        """Token ids of a prompt through the chat template, as `generate` would give them to the model."""
         ...
 
     def generate(
@@ -144,11 +151,16 @@ class Backend(Protocol):
         cancel: CancelToken | None = None,
         on_token: OnToken | None = None,
     ) -> list[Completion]:
-        """Complete a batch of independent conversations, in the order given.
+        """Complete a batch of independent conversations; completions come in the order of the requests.
+
+        All prompts are encoded and checked before anything is computed. After any of these exceptions, and
+        after one out of `on_token`, the backend can be used again.
 
         Raises:
             engine.cancel.Cancelled: within one token of `cancel.cancel()`.
             engine.errors.ContextOverflowError: a prompt plus its `max_tokens` exceeds the window.
+            engine.errors.TemplateError: the chat template cannot render a prompt.
+            engine.errors.GenerationError: a grammar is invalid, or the model failed.
             engine.errors.BackendDiedError: the model went away.
         """
         ...
@@ -156,3 +168,17 @@ class Backend(Protocol):
     def close(self) -> None:
         """Free the model. A second call does nothing."""
         ...
+
+
+def check_window(num_prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
+    """Refuse a request that does not fit, before anything is computed for it.
+
+    Raises:
+        ContextOverflowError: prompt and longest reply exceed the window.
+    """
+    if num_prompt_tokens + max_tokens > context_tokens:
+        raise ContextOverflowError(
+            f"A prompt of {num_prompt_tokens} tokens and a reply of up to {max_tokens} exceed the model's window "
+            f"of {context_tokens} tokens.",
+            hint="Read smaller chunks or open the model with a larger window.",
+        )
