@@ -4,6 +4,7 @@ llama-cpp-python has no type stubs; `Any` stands for its modules and pointers he
 nowhere else. The low-level interface is used since its high-level class decodes one sequence only.
 """
 
+import collections
 import contextlib
 import ctypes
 import functools
@@ -22,7 +23,7 @@ _ATTR_CONTROL = 1 << 3
 _ATTR_USER_DEFINED = 1 << 4
 _MARKUP = re.compile(r"<.+>|\[.+\]", re.DOTALL)
 _LOG_ERROR = 3
-_errors: list[str] = []
+_errors: collections.deque[str] = collections.deque(maxlen=20)
 _callbacks: list[Any] = []  # a callback that is collected while llama.cpp holds it is a crash
 
 
@@ -47,15 +48,18 @@ def library() -> Any:
 
 
 def _log(level: int, text: bytes, _: object) -> None:
+    is_error = level == _LOG_ERROR
+    if not is_error and not logger.isEnabledFor(logging.DEBUG):
+        return
     line = text.decode("utf-8", "replace").rstrip("\n")
-    if level == _LOG_ERROR:
+    if is_error:
         _errors.append(line)
     if line.strip(" ."):
         logger.debug("%s", line)
 
 
 @contextlib.contextmanager
-def collected_errors() -> Iterator[list[str]]:
+def collected_errors() -> Iterator[collections.deque[str]]:
     """Lines that llama.cpp logs as errors while the block runs: its functions return no reason."""
     _errors.clear()
     yield _errors

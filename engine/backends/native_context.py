@@ -56,6 +56,11 @@ class NativeContext:
                 hint="Open the model with a smaller window.",
             )
         self._memory = self._lib.llama_get_memory(self._pointer)
+        if not self._memory:
+            self._lib.llama_free(self._pointer)
+            raise ModelLoadError(
+                "This model does not write text.", hint="Choose a model that is made for chat."
+            )
         self._batch: Any = self._lib.llama_batch_init(self.batch_tokens, 0, 1)
         self._callback = self._lib.ggml_abort_callback(lambda _: self._should_abort())
         self._no_callback = self._lib.ggml_abort_callback()

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from engine.backends.base import Prompt
 
-_BLOCK_CHARS = 8192
+_BLOCK_CHARS = 4096  # half of what such an expression survives on a stack of 8 MiB
 _LITERAL_CACHE = 1024
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _GUARD = "\n"
