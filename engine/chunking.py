@@ -1,7 +1,8 @@
 """Divides a document into chunks that are read one at a time.
 
-A chunk is a run of whole sentences whose token ids, counted exactly as prompts will hold them, fit the budget. The
-sentences tile the document: nothing is left out, nothing is cut unless a single sentence is over the budget.
+A chunk is a run of whole sentences whose token ids, counted exactly as prompts will hold them, fit the
+budget. The sentences tile the document: nothing is left out, nothing is cut unless a single sentence is over
+the budget.
 """
 
 import re
@@ -150,7 +151,7 @@ def _units(
     show: Callable[[str], str],
     limits: _Limits,
 ) -> Iterator[Unit]:
-    """Units that fit the budget each; what shows nothing goes with the next one, at the end with the last one."""
+    """Units that each fit the budget; what shows nothing goes with the next one, at the end with the last."""
     room = limits.budget_tokens - limits.unit_overhead_tokens
     tail = text[start_offset:] if start_offset else text
     soft = {offset - start_offset for offset in soft_breaks} if start_offset else soft_breaks
@@ -181,7 +182,7 @@ def _pieces(
     show: Callable[[str], str],
     room: int,
 ) -> Iterator[Unit]:
-    """Divide a sentence that is over the budget, at spaces where there are any, never inside a combined character."""
+    """Divide a sentence that is over the budget, at spaces where there are any, else between characters."""
     chars_per_token = _FIRST_GUESS_CHARS_PER_TOKEN
     while start < end:
         visible = _VISIBLE.search(text, start, end)

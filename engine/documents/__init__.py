@@ -1,1 +1,1 @@
-"""Documents: what was read from a file, and one reader a format. `reader.open_document` chooses the reader."""
+"""Documents: what was read from a file, one reader a format; `reader.open_document` chooses the reader."""

@@ -74,8 +74,11 @@ def open_package(path: Path) -> Iterator["Package"]:
         with zipfile.ZipFile(path) as archive:
             yield Package(path.name, archive)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as exc:
-        # zipfile reports an entry with a password as RuntimeError, an unknown compression as NotImplementedError.
-        raise CorruptDocumentError(f"{path.name} is damaged or no EPUB.", hint="Download or export it again.") from exc
+        # zipfile reports an entry with a password as RuntimeError, an unknown compression as
+        # NotImplementedError.
+        raise CorruptDocumentError(
+            f"{path.name} is damaged or no EPUB.", hint="Download or export it again."
+        ) from exc
 
 
 class Package:
@@ -102,7 +105,9 @@ class Package:
             item.get("id"): item for item in opf.iter("{*}item") if item.get("id") and item.get("href")
         }
         self._spine_element = next(opf.iter("{*}spine"), None)
-        self.title = one_line(next((t.text or "" for t in opf.iter("{http://purl.org/dc/elements/1.1/}title")), ""))
+        self.title = one_line(
+            next((t.text or "" for t in opf.iter("{http://purl.org/dc/elements/1.1/}title")), "")
+        )
         self.spine = self._spine()
         if not self.spine:
             raise CorruptDocumentError(f"{name} has no reading order: it is damaged or no EPUB.")
@@ -194,7 +199,9 @@ class Package:
         if root is None:
             return
         navs = [element for element in root.iter("{*}nav")]
-        toc = next((nav for nav in navs if "toc" in (nav.get("{http://www.idpf.org/2007/ops}type") or "")), None)
+        toc = next(
+            (nav for nav in navs if "toc" in (nav.get("{http://www.idpf.org/2007/ops}type") or "")), None
+        )
         toc = toc if toc is not None else next(iter(navs), None)
         if toc is None:
             return

@@ -1,4 +1,4 @@
-"""Markdown files: clean text without the signs of the markup, in sections that begin at headings of level 1 and 2."""
+"""Markdown files: clean text without the markup, in sections that begin at headings of level 1 and 2."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,7 @@
 """HTML and XHTML to readable text, shared by the HTML and the EPUB reader.
 
-Parsers here never load a DTD, expand an entity or open a connection, and the tree is walked without recursion:
-markup comes from strangers.
+Parsers here never load a DTD, expand an entity or open a connection, and the tree is walked without
+recursion: markup comes from strangers.
 """
 
 import html.entities
@@ -15,14 +15,14 @@ from lxml import etree
 from engine.documents.model import OutlineEntry, PageDraft
 
 _BLOCKS = frozenset(
-    "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure "
-    "footer form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav ol p pre section summary table tbody tfoot "
-    "thead tr ul text".split()
+    "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset "
+    "figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav ol p pre section summary "
+    "table tbody tfoot thead tr ul text".split()
 )
 _TIGHT = frozenset("li dt dd tr".split())
 _DROPPED = frozenset(
-    "script style template head iframe object embed applet canvas audio video select datalist textarea button rt rp "
-    "annotation annotation-xml math-annotation metadata noembed noframes".split()
+    "script style template head iframe object embed applet canvas audio video select datalist textarea "
+    "button rt rp annotation annotation-xml metadata noembed noframes".split()
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
@@ -49,7 +49,12 @@ class Block:
 def parse_xml(data: bytes) -> Any:
     """Root element of an XML file, as far as it could be read; None if there is none."""
     parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=True, remove_pis=True
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        recover=True,
+        remove_pis=True,
     )
     try:
         return etree.fromstring(data, parser)
@@ -58,7 +63,7 @@ def parse_xml(data: bytes) -> Any:
 
 
 def parse_xhtml(data: bytes) -> Any:
-    """Root element of an EPUB content document: as XML if it is well-formed, else as HTML; None if there is none."""
+    """Root element of a content document: as XML if well-formed, else as HTML; None if there is none."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
         return etree.fromstring(_NAMED_ENTITY.sub(_character, data), parser)

@@ -1,4 +1,4 @@
-"""What every reader produces: a `Document` of `Page`s whose texts are joined into one string with stable offsets."""
+"""What every reader produces: a `Document` of `Page`s whose texts are joined into one string."""
 
 import hashlib
 from bisect import bisect_right
@@ -10,7 +10,7 @@ from typing import Literal
 PageKind = Literal["page", "section"]
 
 PAGE_BREAK = "\n\n"
-"""Stands between two pages in `Document.text`, so that a sentence may run across without words growing together."""
+"""Between two pages in `Document.text`, so that a sentence may run across without words growing together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +58,7 @@ def lay_out(drafts: Iterable[PageDraft]) -> tuple[Page, ...]:
     start = 0
     for number, draft in enumerate(drafts, start=1):
         label = draft.label or str(number)
-        pages.append(
-            Page(number=number, label=label, heading=draft.heading, text=draft.text, start=start)
-        )
+        pages.append(Page(number=number, label=label, heading=draft.heading, text=draft.text, start=start))
         start = pages[-1].end + len(PAGE_BREAK)
     return tuple(pages)
 

@@ -1,17 +1,15 @@
-"""PDF files: text from PDFium, structure (printed page labels, outline, title) from pypdf.
+"""PDF files: text and structure from PDFium; pypdf completes the outline and repairs what PDFium refuses.
 
 Structure is an extra: whatever goes wrong there is a warning, the text is never lost for it.
 """
 
-import io
 import logging
-from pathlib import Path
 
 import pypdfium2 as pdfium
 
 from engine.documents.model import Document, PageDraft, lay_out
 from engine.documents.outline import headings_by_page
-from engine.documents.pdf_structure import Structure, read_structure, repaired
+from engine.documents.pdf_structure import Structure, complete_outline, read_structure, repaired
 from engine.documents.pdf_text import PDFIUM_LOCK, extract_page, open_pdfium
 from engine.documents.source import Source
 from engine.errors import CorruptDocumentError, NoTextError
@@ -30,21 +28,22 @@ def read(source: Source) -> Document:
     path = source.path
     warnings: list[str] = []
     try:
-        texts = _read_pages(source, None, warnings)
+        texts, structure = _read_pages(source, None, warnings)
     except CorruptDocumentError:
         data = repaired(path, source.password)
         if data is None:
             raise
-        warnings = ["The file is damaged and was repaired while reading; parts of it may be missing."]
-        texts = _read_pages(source, data, warnings)
+        warnings = ["The file is damaged and was repaired for reading; parts of it may be missing."]
+        texts, structure = _read_pages(source, data, warnings)
     num_empty = sum(1 for text in texts if not text.strip())
     if num_empty == len(texts):
         raise NoTextError(
-            f"No page of {path.name} has text.", hint="It may be a scan: run text recognition (OCR) on it first."
+            f"No page of {path.name} has text.",
+            hint="It may be a scan: run text recognition (OCR) on it first.",
         )
     if num_empty:
-        warnings.append(f"{num_empty} of {len(texts)} pages hold no text.")
-    structure = _structure(path, source.password, len(texts), warnings)
+        warnings.append(f"{num_empty} of {len(texts)} pages {'holds' if num_empty == 1 else 'hold'} no text.")
+    structure = complete_outline(structure, path, source.password)
     headings = headings_by_page(structure.outline, len(texts))
     return Document(
         name=path.name,
@@ -57,18 +56,20 @@ def read(source: Source) -> Document:
             for text, label, heading in zip(texts, structure.labels, headings, strict=True)
         ),
         outline=structure.outline,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *structure.warnings),
     )
 
 
-def _read_pages(source: Source, data: bytes | None, warnings: list[str]) -> list[str]:
-    """Text of every page; a page that PDFium cannot load is empty and named in a warning."""
+def _read_pages(source: Source, data: bytes | None, warnings: list[str]) -> tuple[list[str], Structure]:
+    """Text of every page, and the structure; a page that cannot be loaded is empty and named in a warning."""
     with PDFIUM_LOCK:
         document = open_pdfium(source.path, source.password, data)
-        num_pages = len(document)
     texts: list[str] = []
     failed: list[str] = []
     try:
+        with PDFIUM_LOCK:
+            structure = read_structure(document)
+        num_pages = len(structure.labels)
         for index in range(num_pages):
             with PDFIUM_LOCK:  # page by page, so that a viewer can get its turn
                 text = _page_text(document, index)
@@ -80,8 +81,8 @@ def _read_pages(source: Source, data: bytes | None, warnings: list[str]) -> list
         with PDFIUM_LOCK:
             document.close()
     if failed:
-        warnings.append(f"These pages are damaged and could not be read: {', '.join(failed)}.")
-    return texts
+        warnings.append(f"Damaged pages that could not be read: {', '.join(failed)[:200]}.")
+    return texts, structure
 
 
 def _page_text(document: pdfium.PdfDocument, index: int) -> str | None:
@@ -101,9 +102,3 @@ def _page_text(document: pdfium.PdfDocument, index: int) -> str | None:
         return None
     finally:
         page.close()
-
-
-def _structure(path: Path, password: str | None, num_pages: int, warnings: list[str]) -> Structure:
-    structure = read_structure(io.BytesIO(path.read_bytes()), password, num_pages)
-    warnings.extend(structure.warnings)
-    return structure

@@ -1,11 +1,12 @@
 """Text and character boxes of PDF pages, by PDFium.
 
-One function, `extract_page`, makes the text of a page for the model, the store and the viewer; it keeps for every
-character the index that PDFium knows it by, so that boxes always belong to exactly these characters.
+One function, `extract_page`, makes the text of a page for the model, the store and the viewer; it keeps for
+every character the index that PDFium knows it by, so that boxes always belong to exactly these characters.
 
-PDFium joins a word that is hyphenated at a line end and leaves a mark (U+FFFE, in other calls U+0002) where hyphen
-and line end were. That decision is wrong for "stock-\\nbased", so the mark is put back as "-" and a newline, as it
-stands on the page; `engine.text` undoes hyphenation where text is compared or shown to a model.
+PDFium joins a word that is hyphenated at a line end and leaves a mark (U+FFFE, in other calls U+0002) where
+hyphen and line end were. That decision is wrong for "stock-\\nbased", so the mark is put back as "-" and a
+newline, as it stands on the page; `engine.text` undoes hyphenation where text is compared or shown to a
+model.
 """
 
 import re
@@ -80,7 +81,9 @@ def open_pdfium(path: Path, password: str | None, data: bytes | None = None) -> 
     except pdfium.PdfiumError as exc:
         if exc.err_code == pdfium_raw.FPDF_ERR_PASSWORD:
             problem = "is encrypted" if password is None else "cannot be opened with this password"
-            raise PasswordNeededError(f"{path.name} {problem}.", hint="Enter the document's password.") from exc
+            raise PasswordNeededError(
+                f"{path.name} {problem}.", hint="Enter the document's password."
+            ) from exc
         if exc.err_code == pdfium_raw.FPDF_ERR_SECURITY:
             raise CorruptDocumentError(f"{path.name} is encrypted in a way that cannot be read.") from exc
         raise CorruptDocumentError(
@@ -114,7 +117,8 @@ def _raw_text(textpage: pdfium.PdfTextPage) -> str:
     text: str = textpage.get_text_range()
     if len(text) == num_chars:
         return text
-    # PDFium leaves characters out of its text that count in its indices: take them one by one, slower but exact.
+    # PDFium leaves characters out of its text that count in its indices: take them one by one, slower but
+    # exact.
     codes = map(pdfium_raw.FPDFText_GetUnicode, repeat(textpage.raw, num_chars), range(num_chars))
     return "".join(chr(code) if code <= 0x10FFFF else "\ufffd" for code in codes)
 

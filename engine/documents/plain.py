@@ -1,7 +1,8 @@
 """Plain text files.
 
-Form feeds are page breaks: such a document has pages. Any other is divided into artificial sections of about 3,000
-characters that end with a paragraph, labelled "part 1", "part 2", ...: a place that can be named and shown.
+Form feeds are page breaks: such a document has pages. Any other is divided into artificial sections of about
+3,000 characters that end with a paragraph, labelled "part 1", "part 2", ...: a place that can be named and
+shown.
 """
 
 import re
@@ -26,7 +27,9 @@ def read(source: Source) -> Document:
     if "\f" in text:
         drafts = [PageDraft(text=page.strip("\n")) for page in text.rstrip("\f\n").split("\f")]
     else:
-        drafts = [PageDraft(text=part, label=f"part {n}") for n, part in enumerate(split_parts(text), start=1)]
+        drafts = [
+            PageDraft(text=part, label=f"part {n}") for n, part in enumerate(split_parts(text), start=1)
+        ]
     source.report(1, 1)
     return Document(
         name=source.path.name,

@@ -1,7 +1,8 @@
-"""Opens a document: finds out what a file is from its first bytes and its suffix, and calls that format's reader.
+"""Opens a document: finds out what a file is from its first bytes and its suffix, and calls that format's
+reader.
 
-A format is one module with a function ``read(source: Source) -> Document`` and one line in `FORMATS`. Modules are
-imported when a file of theirs is opened, so that opening a text file does not load PDFium.
+A format is one module with a function ``read(source: Source) -> Document`` and one line in `FORMATS`. Modules
+are imported when a file of theirs is opened, so that opening a text file does not load PDFium.
 """
 
 import importlib
@@ -48,7 +49,9 @@ def _is_epub(head: bytes) -> bool:
 
 def _is_html(head: bytes) -> bool:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:512].lower()
-    return start.startswith((b"<!doctype html", b"<html")) or (start.startswith(b"<?xml") and b"<html" in start)
+    return start.startswith((b"<!doctype html", b"<html")) or (
+        start.startswith(b"<?xml") and b"<html" in start
+    )
 
 
 def _never(head: bytes) -> bool:
@@ -70,7 +73,9 @@ FORMATS: tuple[Format, ...] = (
         suffixes=(".md", ".markdown", ".mkd"),
         recognises=_never,
     ),
-    Format(name="text", module="engine.documents.plain", suffixes=(".txt", ".text", ".log"), recognises=_never),
+    Format(
+        name="text", module="engine.documents.plain", suffixes=(".txt", ".text", ".log"), recognises=_never
+    ),
 )
 """Every format, the first that recognises a file reads it; else the suffix decides, else it is plain text."""
 
@@ -134,7 +139,9 @@ def _read_head(path: Path) -> bytes:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except FileNotFoundError as exc:
-        raise DocumentNotFoundError(f"There is no file {path.name}.", hint="Was it moved or renamed?") from exc
+        raise DocumentNotFoundError(
+            f"There is no file {path.name}.", hint="Was it moved or renamed?"
+        ) from exc
     except IsADirectoryError as exc:
         raise DocumentNotFoundError(f"{path.name} is a folder.", hint="Choose the files in it.") from exc
     except PermissionError as exc:

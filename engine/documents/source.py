@@ -1,4 +1,4 @@
-"""What a reader is given, and what all readers of text files share: bytes to text, line ends, forbidden characters."""
+"""What a reader is given, what readers of text files share: encodings, line ends, forbidden characters."""
 
 import codecs
 import re
