@@ -19,7 +19,7 @@ _QUOTES = str.maketrans(
     }
 )
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
-_DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2015\u00ad"
+_DASHES = "\\-\u2010\u2011\u2012\u2013\u2014\u2015\u00ad"
 _MARKS = "\u0300-\u036f"
 
 _SPECIAL = re.compile(
@@ -27,7 +27,7 @@ _SPECIAL = re.compile(
     r"|(?P<break>(?<=\w)[-\u2010\u00ad][ \t]*+\n\s*+(?=\w))"
     r"|(?P<space>\s\s++|[^\S ])"
     rf"|(?P<cluster>[^\W_][{_MARKS}]++)"
-    rf"|(?P<other>(?:[^\x00-\x7f\s{_DASHES}{_MARKS}](?![{_MARKS}]))++|[{_DASHES[1:]}])"
+    rf"|(?P<other>(?:[^\x00-\x7f\s{_DASHES}{_MARKS}](?![{_MARKS}]))++|[{_DASHES[2:]}])"
 )
 """What is not copied as it is. Hyphens at line ends between digits stay: "2019-\\n20" is "2019-20"."""
 
@@ -156,7 +156,7 @@ def locate(needle: str, haystack: str | Normalised, *, keep_case: bool = False) 
 
     Args:
         needle: the quote; whitespace at its ends does not count.
-        haystack: the text, or its normalised form for repeated searches (kept for the last long texts).
+        haystack: the text or its normalised form; that of the last long texts is kept.
         keep_case: True to tell "Smith" from "smith"; must agree with the normalised form.
 
     Returns:

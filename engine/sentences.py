@@ -1,7 +1,7 @@
 """Divides text into sentences by rules, in linear time, without a model or a word list to download.
 
-The spans tile the text. Headings, list items and table rows are sentences of their own; the hard-wrapped lines
-of a paragraph are not.
+The spans tile the text. Headings, list items and table rows are sentences of their own; the hard-wrapped
+lines of a paragraph are not.
 """
 
 import re

@@ -16,8 +16,8 @@ from engine.documents.model import OutlineEntry, PageDraft
 
 _BLOCKS = frozenset(
     "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset "
-    "figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav ol p pre section summary "
-    "table tbody tfoot thead tr ul text".split()
+    "figcaption figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav ol p pre "
+    "section summary table tbody tfoot thead tr ul text".split()
 )
 _TIGHT = frozenset("li dt dd tr".split())
 _DROPPED = frozenset(
