@@ -178,7 +178,7 @@ def check_window(num_prompt_tokens: int, max_tokens: int, context_tokens: int) -
     """
     if num_prompt_tokens + max_tokens > context_tokens:
         raise ContextOverflowError(
-            f"A prompt of {num_prompt_tokens} tokens and a reply of up to {max_tokens} exceed the model's window "
-            f"of {context_tokens} tokens.",
+            f"A prompt of {num_prompt_tokens} tokens and a reply of up to {max_tokens} exceed the window of "
+            f"{context_tokens} tokens.",
             hint="Read smaller chunks or open the model with a larger window.",
         )

@@ -1,0 +1,71 @@
+"""Backends for the tests: the shipped fake, a tiny model with random weights, and the bundled starter model."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.backends.base import Backend, Request
+from engine.backends.llamacpp import LlamaCppBackend
+from engine.backends.scripted import ScriptedBackend
+from tests.backends import tiny_gguf
+
+STARTER = Path(__file__).parents[2] / "resources" / "models" / "palimpsest-starter.gguf"
+WORDS = ("stone", "river", "Müller", "— and", "日本", "12", "wind 😀", "the", "\n", "<|s1|>")
+
+
+def scripted_reply(request: Request) -> str:
+    """A long reply that depends on the prompt, and on the seed unless the request is greedy; obeys a grammar."""
+    if request.grammar is not None:
+        return "<|s1|><|s2|>"
+    seed = request.sampling.seed if request.sampling.temperature else 0
+    key = f"{seed} {''.join(segment.text for segment in request.prompt)}"
+    digest = hashlib.sha256(key.encode("utf-8", "replace")).digest() * 8
+    return " ".join(WORDS[byte % len(WORDS)] for byte in digest)
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_gguf.write(tmp_path_factory.mktemp("models") / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def starter_path() -> Path:
+    if not STARTER.exists():
+        pytest.skip("the starter model is not in resources/models")
+    return STARTER
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_path: Path) -> Iterator[LlamaCppBackend]:
+    backend = LlamaCppBackend(tiny_path, num_threads=1)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(scope="session")
+def starter(starter_path: Path) -> Iterator[LlamaCppBackend]:
+    backend = LlamaCppBackend(starter_path, num_threads=1)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(params=["scripted", "tiny", "starter"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Every backend; those with a model are shared, so each test also shows that they survived the one before."""
+    if request.param == "scripted":
+        return ScriptedBackend(scripted_reply, context_tokens=1024)
+    shared: LlamaCppBackend = request.getfixturevalue(request.param)
+    return shared
+
+
+@pytest.fixture(params=["scripted", "tiny", "starter"])
+def fresh(request: pytest.FixtureRequest) -> Iterator[Backend]:
+    """A backend of the test's own, to be closed or compared."""
+    if request.param == "scripted":
+        yield ScriptedBackend(scripted_reply, context_tokens=1024)
+        return
+    own = LlamaCppBackend(request.getfixturevalue(f"{request.param}_path"), num_threads=1)
+    yield own
+    own.close()
