@@ -1,2 +1,1 @@
-"""The trace store: every document, prompt, reply, memory and answer in one SQLite file, so that a run can be resumed,
-replayed and checked."""
+"""The trace store: documents, prompts, replies, memories and answers in one file."""

@@ -1,8 +1,8 @@
 """Prompts and replies, deflated against what the database holds anyway.
 
-The dictionary of a prompt is the run's wording (the first prompt's own text), the memory that it shows and the slice of
-the document that its chunk covers; that of a reply is the wording and the memory after it. All three can be
-read again, so that a call decodes to the very bytes; its hash proves it.
+The dictionary of a prompt is the run's wording (the first prompt's own text), the memory that it shows and
+the slice of the document that its chunk covers; that of a reply is the wording and the memory after it. All
+three can be read again, so that a call decodes to the very bytes; its hash proves it.
 """
 
 import zlib
@@ -153,7 +153,8 @@ def last_memory(db: Database, run: int) -> str:
     """JSON of the memory with which a run goes on: after its last step, else the one it started with."""
     row = fetch_one(
         db,
-        "SELECT memory_after_id AS id, chunk_index FROM steps WHERE run = ? ORDER BY chunk_index DESC LIMIT 1",
+        """SELECT memory_after_id AS id, chunk_index FROM steps
+           WHERE run = ? ORDER BY chunk_index DESC LIMIT 1""",
         (run,),
     )
     start = fetch_one(db, "SELECT start_memory_id AS id, start_chunk FROM runs WHERE id = ?", (run,))

@@ -53,7 +53,8 @@ def read_checkpoint(db: Database, run_id: str) -> Checkpoint:
         key = (run["id"],)
         steps = fetch(
             db,
-            "SELECT chunk_index, planned_tokens, accepted_tokens FROM steps WHERE run = ? ORDER BY chunk_index",
+            """SELECT chunk_index, planned_tokens, accepted_tokens FROM steps
+               WHERE run = ? ORDER BY chunk_index""",
             key,
         )
         own = [step for step in steps if step["chunk_index"] >= run["start_chunk"]]

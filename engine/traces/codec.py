@@ -1,9 +1,9 @@
 """How text becomes bytes in the database and comes back bit for bit.
 
-Text of documents may hold NULs and lone surrogates (PDFs with broken fonts, file names that are not UTF-8). All bodies
-are therefore UTF-8 with surrogates passed through, in BLOBs. Prompts and replies are deflated against a dictionary of
-what the database holds anyway (the chunk's text, the memory, the wording), so that a prompt costs the bytes in which
-it differs from them: see docs/decisions/0005-trace-store.md for the figures.
+Text of documents may hold NULs and lone surrogates (PDFs with broken fonts, file names that are not UTF-8).
+All bodies are therefore UTF-8 with surrogates passed through, in BLOBs. Prompts and replies are deflated
+against a dictionary of what the database holds anyway (the chunk's text, the memory, the wording), so that a
+prompt costs the bytes in which it differs from them: see docs/decisions/0005-trace-store.md for the figures.
 """
 
 import hashlib

@@ -15,7 +15,7 @@ _SLACK_CHARS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageCount:
-    """How often on one page; an occurrence that runs over a page's end belongs to the page where it begins."""
+    """How often on one page; what runs over a page's end belongs to the page where it begins."""
 
     page: int
     label: str
@@ -101,7 +101,7 @@ def _count_window(
 
 
 def _is_whole(text: str, start: int, end: int) -> bool:
-    """Whether no word goes on across the ends of this span; only ends that are words themselves can be cut."""
+    """Whether no word goes on across the ends of this span; an end that is no letter cuts none."""
     before = start > 0 and text[start - 1].isalnum() and text[start].isalnum()
     after = end < len(text) and text[end].isalnum() and text[end - 1].isalnum()
     return not before and not after

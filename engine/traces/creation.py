@@ -1,4 +1,4 @@
-"""How a run comes into the store: its row, its chunks, and what it takes over from the run that it branches off."""
+"""How a run comes into the store: its row, its chunks, and what it takes over from another run."""
 
 import secrets
 from collections.abc import Sequence
@@ -219,11 +219,13 @@ def _is_prefix(db: Database, old: int, new: int, end: int) -> bool:
 
 
 _COPIED = {
-    "chunks": 'chunk_index, document, start, "end", first_page, last_page, labels, num_tokens, num_new_tokens',
-    "steps": "chunk_index, first_sequence, sequence, started_at, finished_at, memory_before_id, memory_after_id, "
-    "outcome, planned_tokens, accepted_tokens, seal_blob",
-    "calls": "sequence, chunk_index, purpose, attempt, prompt_hash_blob, prompt_blob, reply_hash_blob, reply_blob, "
-    "prompt_tokens, completion_tokens, cached_tokens, prefill_s, decode_s, finish_reason",
+    "chunks": """chunk_index, document, start, "end", first_page, last_page, labels, num_tokens,
+                 num_new_tokens""",
+    "steps": """chunk_index, first_sequence, sequence, started_at, finished_at, memory_before_id,
+                memory_after_id, outcome, planned_tokens, accepted_tokens, seal_blob""",
+    "calls": """sequence, chunk_index, purpose, attempt, prompt_hash_blob, prompt_blob, reply_hash_blob,
+                reply_blob, prompt_tokens, completion_tokens, cached_tokens, prefill_s, decode_s,
+                finish_reason""",
     "incidents": "sequence, chunk_index, kind, detail",
     "evidence": 'sequence, chunk_index, document, start, "end", quote, page, label',
 }
@@ -232,10 +234,9 @@ _COPIED = {
 def _copy(db: Database, origin: int, run: int, next_chunk: int) -> None:
     """Copy what was done before `next_chunk`; chunks that the new plan has itself stay as they are."""
     for table, columns in _COPIED.items():
+        have = "(SELECT chunk_index FROM chunks WHERE run = :run)" if table == "chunks" else "()"
         db.conn.execute(
-            f"""INSERT INTO {table} (run, {columns}) SELECT ?, {columns} FROM {table}
-                WHERE run = ? AND chunk_index < ?
-                {"AND chunk_index NOT IN (SELECT chunk_index FROM chunks WHERE run = ?)" if table == "chunks" else ""}
-            """,
-            (run, origin, next_chunk, run) if table == "chunks" else (run, origin, next_chunk),
+            f"""INSERT INTO {table} (run, {columns}) SELECT :run, {columns} FROM {table}
+                WHERE run = :origin AND chunk_index < :next_chunk AND chunk_index NOT IN {have}""",
+            {"run": run, "origin": origin, "next_chunk": next_chunk},
         )

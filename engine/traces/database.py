@@ -1,4 +1,4 @@
-"""Connections, transactions and the mapping of SQLite's errors: the only place that knows sqlite3's error codes."""
+"""Connections, transactions, and the mapping of SQLite's errors to ours."""
 
 import logging
 import sqlite3
@@ -25,8 +25,9 @@ Row = dict[str, Any]
 def connect(path: Path, *, busy_timeout_s: float) -> Database:
     """Open a database file; it is created if missing.
 
-    Transactions are ours alone (`isolation_level=None`): sqlite3 would otherwise open deferred ones, and a deferred
-    transaction that starts to write after another process wrote fails at once, however long the busy timeout is.
+    Transactions are ours alone (`isolation_level=None`): sqlite3 would otherwise open deferred ones, and a
+    deferred transaction that starts to write after another process wrote fails at once, however long the busy
+    timeout is.
 
     Raises:
         StoreError: as `store_errors` maps it.
@@ -70,7 +71,7 @@ def _switch_to_wal(connection: sqlite3.Connection, busy_timeout_s: float) -> Non
 
 @contextmanager
 def transaction(db: Database) -> Iterator[None]:
-    """One write transaction: the write lock is taken at its start, so that it waits there and nowhere else."""
+    """One write transaction. The write lock is taken at its start: it waits there and nowhere else."""
     connection: sqlite3.Connection = db.conn
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -94,8 +95,7 @@ def snapshot(db: Database) -> Iterator[None]:
     try:
         yield
     finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        db.rollback()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Leases: one live process writes into a run. A lease is renewed by its owner and may be taken from a dead one."""
+"""Leases: one live process writes into a run. Its owner renews a lease; that of a dead owner may be taken."""
 
 import logging
 import os
@@ -20,7 +20,7 @@ from engine.traces.database import connect, fetch_one, insert, store_errors, tra
 _log = logging.getLogger(__name__)
 
 _START_TOLERANCE_S = 2.0
-"""The system computes a process's start time from the boot time, which moves a little when the clock is set."""
+"""A process's start time is computed from the boot time, which moves a little when the clock is set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ def is_live(held: dict[str, Any]) -> bool:
 
 
 def _is_alive(pid: int, started: float) -> bool:
-    """Whether that very process lives: a number that is used again belongs to a process that started later."""
+    """Whether that very process lives; a number that is used again belongs to one that started later."""
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -114,15 +114,15 @@ def _is_alive(pid: int, started: float) -> bool:
 
 @cache
 def _this_process(pid: int) -> tuple[int, float]:
-    """Number and start time of this process; keyed by number, so that a forked child does not answer for its parent."""
+    """Number and start time of this process; keyed by number, because a forked child has another."""
     return pid, psutil.Process(pid).create_time()
 
 
 class Heartbeat:
     """A daemon thread that renews a lease, because one chunk may take longer than the lease holds.
 
-    It has a connection of its own. It never raises: a renewal that fails is tried again at the next beat, and a lease
-    that is lost is noted in `is_lost`.
+    It has a connection of its own. It never raises: a renewal that fails is tried again at the next beat, and
+    a lease that is lost is noted in `is_lost`.
 
     Args:
         path: the database.

@@ -22,8 +22,8 @@ _CACHED_PAGES = 4
 def add_document(db: Database, document: Document) -> int:
     """Store a document, inside the caller's transaction; returns its internal id.
 
-    The same text again changes no text: name, place, labels and headings follow the newest import, so that the store
-    never disagrees with the file that the user sees.
+    The same text again changes no text: name, place, labels and headings follow the newest import, so that
+    the store never disagrees with the file that the user sees.
     """
     values = _values(document)
     known = fetch_one(db, "SELECT * FROM documents WHERE content_hash = ?", (document.content_hash,))
@@ -100,7 +100,7 @@ def not_stored(content_hash: str) -> StoreError:
 
 
 class SliceReader:
-    """Reads parts of stored documents by offset; the last pages stay in memory, because reading goes in order.
+    """Reads parts of stored documents by offset; the last pages stay in memory: reading goes in order.
 
     Args:
         db: the database.

@@ -1,8 +1,8 @@
 """The schema, as named steps that are only ever appended to.
 
-Ids named `id` are internal and never leave the package; people and other modules use content hashes and run ids.
-Columns whose name ends in ``_blob`` hold bytes, all others text or numbers. `seal` columns hold sha256 over the rows
-they stand for (see `engine.traces.seals`).
+Ids named `id` are internal and never leave the package; people and other modules use content hashes and run
+ids. Columns whose name ends in ``_blob`` hold bytes, all others text or numbers. `seal` columns hold sha256
+over the rows they stand for (see `engine.traces.seals`).
 """
 
 from pathlib import Path
@@ -57,7 +57,6 @@ def schema_of(db: Database) -> dict[str, str | None]:
     }
 
 
-@MIGRATIONS(name="0001-first-schema")
 def _first_schema(db: Database) -> None:
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     for statement in _FIRST_SCHEMA.split(";"):
@@ -232,3 +231,6 @@ CREATE TABLE certificates (
     saved_at REAL NOT NULL
 )
 """
+
+
+MIGRATIONS(name="0001-first-schema")(_first_schema)

@@ -1,194 +1,34 @@
-"""Typed rows for the command line and the window. Nothing here changes the database except `delete_run`."""
+"""What the command line and the window ask. Nothing here changes the database except `delete_run`."""
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Literal
 
 from sqlite_utils import Database
 
-from engine.agent.events import AnswerFinished, Evidence, IncidentKind, Outcome, Purpose, Receipt
+from engine.agent.events import IncidentKind, Outcome, Purpose, Receipt
 from engine.agent.memory import Memory
 from engine.agent.run import RunSpec
-from engine.backends.base import FinishReason, Prompt
 from engine.errors import RunOwnedError
 from engine.traces.calls import ContextReader, decode_call
 from engine.traces.checkpoint import find_run
-from engine.traces.creation import ParentKind
 from engine.traces.database import Row, damaged, fetch, fetch_one, path_of, snapshot, stream
 from engine.traces.events import answer_from_row, evidence_from_row, spec_from_json
 from engine.traces.lease import is_live
+from engine.traces.rows import (
+    CallRow,
+    ChunkRow,
+    DocumentRow,
+    EvidenceRow,
+    IncidentRow,
+    RunRow,
+    RunStatus,
+    StepRow,
+    Totals,
+    chunk_row,
+    document_row,
+)
 from engine.traces.texts import collect_garbage, get_text
-
-RunStatus = Literal["running", "interrupted", "stopped", "finished", "failed"]
-"""As stored, except that a running run whose writer is gone is "interrupted"."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DocumentRow:
-    """A stored document without its text."""
-
-    content_hash: str
-    name: str
-    path: Path
-    format: str
-    kind: str
-    title: str
-    num_pages: int
-    size_bytes: int | None
-    modified_at: float | None
-    imported_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow:
-    """A run.
-
-    Attributes:
-        run_id: its public id.
-        status: see `RunStatus`.
-        created_at: UTC.
-        ended_at: UTC; None while it is running or after it was interrupted.
-        error: one sentence; None unless it failed.
-        question: the question.
-        documents: what it reads, in order.
-        model: name of the model.
-        model_path: where the model's file was; "" = unknown.
-        mode: reading mode.
-        chunks_done: chunks read, those taken over from a parent included.
-        chunks_total: chunks in the plan, likewise.
-        answer: its answer, once there is one.
-        spec: its identity.
-        parent_run_id: the run that it took its beginning from.
-        parent_kind: how.
-        start_chunk: first chunk that it reads itself.
-    """
-
-    run_id: str
-    status: RunStatus
-    created_at: datetime
-    ended_at: datetime | None
-    error: str | None
-    question: str
-    documents: tuple[DocumentRow, ...]
-    model: str
-    model_path: str
-    mode: str
-    chunks_done: int
-    chunks_total: int
-    answer: AnswerFinished | None
-    spec: RunSpec
-    parent_run_id: str | None
-    parent_kind: ParentKind | None
-    start_chunk: int
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether it read to the end and answered."""
-        return self.status == "finished"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkRow:
-    """A chunk of a plan; `num_new_tokens` leaves the overlap with the chunk before out."""
-
-    index: int
-    document: int
-    start: int
-    end: int
-    first_page: int
-    last_page: int
-    labels: str
-    num_tokens: int
-    num_new_tokens: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepRow:
-    """A chunk that was read.
-
-    Attributes:
-        chunk: the chunk.
-        sequence: number of the record that finished it.
-        started_at: seconds since the epoch.
-        finished_at: seconds since the epoch.
-        memory_before: the memory that the model was shown.
-        memory_after: the memory that the chunk left.
-        outcome: what the chunk did to it.
-        receipt: tokens planned and accepted.
-    """
-
-    chunk: ChunkRow
-    sequence: int
-    started_at: float
-    finished_at: float
-    memory_before: Memory
-    memory_after: Memory
-    outcome: Outcome
-    receipt: Receipt
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRow:
-    """A call of the model, with the prompt as it was given, before the chat template."""
-
-    sequence: int
-    chunk_index: int | None
-    purpose: Purpose
-    attempt: int
-    prompt: Prompt
-    reply: str
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-    prefill_s: float
-    decode_s: float
-    finish_reason: FinishReason
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IncidentRow:
-    """Something that went wrong with a reply, and what was done about it."""
-
-    sequence: int
-    chunk_index: int | None
-    kind: IncidentKind
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceRow:
-    """An excerpt and the chunk at which it was found."""
-
-    sequence: int
-    chunk_index: int
-    evidence: Evidence
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """What a run cost; what was taken over from a parent is not counted.
-
-    Attributes:
-        num_calls: calls of the model.
-        prompt_tokens: tokens of all prompts.
-        cached_tokens: how many of them were reused instead of computed.
-        completion_tokens: tokens generated.
-        prefill_s: seconds until the first token, summed.
-        decode_s: seconds after it, summed.
-        wall_s: seconds spent on finished chunks and the final calls, pauses between them left out.
-    """
-
-    num_calls: int
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
-    prefill_s: float
-    decode_s: float
-    wall_s: float
-
 
 _RUNS = """
 SELECT r.*, m.name AS model, m.path AS model_path,
@@ -228,14 +68,16 @@ def find_resumable(db: Database, spec: RunSpec) -> list[RunRow]:
 
 def list_documents(db: Database) -> list[DocumentRow]:
     """All documents, the newest first."""
-    return [_document(row) for row in fetch(db, "SELECT * FROM documents ORDER BY imported_at DESC, id DESC")]
+    return [
+        document_row(row) for row in fetch(db, "SELECT * FROM documents ORDER BY imported_at DESC, id DESC")
+    ]
 
 
 def chunks(db: Database, run_id: str) -> list[ChunkRow]:
     """The plan of a run."""
     run = find_run(db, run_id)["id"]
     return [
-        _chunk(row) for row in fetch(db, "SELECT * FROM chunks WHERE run = ? ORDER BY chunk_index", (run,))
+        chunk_row(row) for row in fetch(db, "SELECT * FROM chunks WHERE run = ? ORDER BY chunk_index", (run,))
     ]
 
 
@@ -243,15 +85,15 @@ def steps(db: Database, run_id: str) -> Iterator[StepRow]:
     """The chunks read, in order; one at a time, because the memories of a long run are large."""
     run = find_run(db, run_id)["id"]
     memories: dict[int, Memory] = {}
-    sql = """SELECT c.*, s.sequence, s.started_at, s.finished_at, s.memory_before_id, s.memory_after_id, s.outcome,
-                    s.planned_tokens, s.accepted_tokens
+    sql = """SELECT c.*, s.sequence, s.started_at, s.finished_at, s.memory_before_id, s.memory_after_id,
+                    s.outcome, s.planned_tokens, s.accepted_tokens
              FROM steps AS s JOIN chunks AS c ON c.run = s.run AND c.chunk_index = s.chunk_index
              WHERE s.run = ? ORDER BY s.chunk_index"""
     for row in stream(db, sql, (run,)):
         keys = row["memory_before_id"], row["memory_after_id"]
         memories = {key: memories.get(key) or Memory.from_json(get_text(db, key)) for key in keys}
         yield StepRow(
-            chunk=_chunk(row),
+            chunk=chunk_row(row),
             sequence=row["sequence"],
             started_at=row["started_at"],
             finished_at=row["finished_at"],
@@ -323,7 +165,7 @@ def totals(db: Database, run_id: str) -> Totals:
                       coalesce(sum(cached_tokens), 0) AS cached_tokens,
                       coalesce(sum(completion_tokens), 0) AS completion_tokens,
                       coalesce(sum(prefill_s), 0.0) AS prefill_s, coalesce(sum(decode_s), 0.0) AS decode_s,
-                      coalesce(sum(CASE WHEN chunk_index IS NULL THEN prefill_s + decode_s END), 0.0) AS final_s
+                      coalesce(sum(prefill_s + decode_s) FILTER (WHERE chunk_index IS NULL), 0.0) AS final_s
                FROM calls WHERE run = ? AND (chunk_index IS NULL OR chunk_index >= ?)""",
             own,
         )
@@ -340,7 +182,7 @@ def totals(db: Database, run_id: str) -> Totals:
 
 
 def delete_run(db: Database, run_id: str) -> None:
-    """Delete a run and every text that nothing else refers to, inside the caller's transaction. Documents stay.
+    """Delete a run and all texts that only it refers to, inside the caller's transaction. Documents stay.
 
     Raises:
         RunNotFoundError: there is no such run.
@@ -382,7 +224,7 @@ def _run(db: Database, row: Row) -> RunRow:
         ended_at=datetime.fromisoformat(row["ended_at"]) if row["ended_at"] else None,
         error=row["error"],
         question=row["question"],
-        documents=tuple(_document(place) for place in places),
+        documents=tuple(document_row(place) for place in places),
         model=row["model"],
         model_path=row["model_path"],
         mode=row["mode"],
@@ -402,15 +244,3 @@ def _status(db: Database, row: Row) -> RunStatus:
         return status
     held = fetch_one(db, "SELECT * FROM leases WHERE run = ?", (row["id"],))
     return "running" if held and is_live(held) else "interrupted"
-
-
-def _document(row: Row) -> DocumentRow:
-    values = {field.name: row[field.name] for field in dataclasses.fields(DocumentRow)}
-    return DocumentRow(
-        **{**values, "path": Path(row["path"]), "imported_at": datetime.fromisoformat(row["imported_at"])}
-    )
-
-
-def _chunk(row: Row) -> ChunkRow:
-    values = {field.name: row[field.name] for field in dataclasses.fields(ChunkRow) if field.name != "index"}
-    return ChunkRow(**values, index=row["chunk_index"])

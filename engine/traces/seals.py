@@ -1,7 +1,7 @@
-"""Seals: sha256 over the rows that belong together, so that a changed number or label is found as surely as a changed text.
+"""Seals: sha256 over rows that belong together: a changed number is found as surely as a changed text.
 
-Texts enter a seal by their hash and internal ids not at all, so that a seal survives being copied into another run (a
-branch). The seals of a run's steps form a chain: each covers the one before.
+Texts enter a seal by their hash and internal ids not at all, so that a seal survives being copied into
+another run (a branch). The seals of a run's steps form a chain: each covers the one before.
 """
 
 import hashlib
@@ -12,14 +12,15 @@ from typing import Any
 from sqlite_utils import Database
 
 _DOCUMENT = (
-    """SELECT content_hash, name, path, format, kind, title, num_pages, outline_json, warnings_json, size_bytes,
-              modified_at, imported_at FROM documents WHERE id = ?""",
-    """SELECT p.number, p.label, p.heading, p.start, t.hash_blob FROM pages AS p JOIN texts AS t ON t.id = p.text_id
+    """SELECT content_hash, name, path, format, kind, title, num_pages, outline_json, warnings_json,
+              size_bytes, modified_at, imported_at FROM documents WHERE id = ?""",
+    """SELECT p.number, p.label, p.heading, p.start, t.hash_blob
+       FROM pages AS p JOIN texts AS t ON t.id = p.text_id
        WHERE p.document_id = ? ORDER BY p.number""",
 )
 _PLAN = (
-    """SELECT r.run_id, r.created_at, r.question, r.mode, r.spec_key, r.spec_json, r.parent_run_id, r.parent_kind,
-              r.start_chunk, t.hash_blob, m.fingerprint, m.name, m.backend, m.path
+    """SELECT r.run_id, r.created_at, r.question, r.mode, r.spec_key, r.spec_json, r.parent_run_id,
+              r.parent_kind, r.start_chunk, t.hash_blob, m.fingerprint, m.name, m.backend, m.path
        FROM runs AS r JOIN texts AS t ON t.id = r.start_memory_id JOIN models AS m ON m.id = r.model_id
        WHERE r.id = ?""",
     """SELECT r.position, d.content_hash FROM run_documents AS r JOIN documents AS d ON d.id = r.document_id
@@ -60,14 +61,14 @@ def plan_seal(db: Database, run: int) -> bytes:
 
 
 def step_seal(db: Database, run: int, chunk_index: int, before: bytes) -> bytes:
-    """Covers a step, its calls, incidents and evidence, and the seal of the step before (b"" for the first)."""
+    """Covers a step, its calls, incidents and evidence, and the seal before it (b"" for the first)."""
     step = _rows(db, _STEP, (run, chunk_index))
     first, last = (step[0][1], step[0][2]) if step else (0, -1)
     return _seal([before, step, *(_rows(db, sql, (run, first, last)) for sql in _EVENTS)])
 
 
 def state_seal(db: Database, run: int) -> bytes:
-    """Covers what changes during a run: status, answer, certificate, and the calls and incidents after the last step."""
+    """Covers what changes: status, answer, certificate, and the calls and incidents after the last step."""
     (last,) = db.conn.execute(
         "SELECT coalesce(max(sequence), -1) FROM steps WHERE run = ?", (run,)
     ).fetchone()

@@ -1,9 +1,9 @@
 """Full-text search over all pages (FTS5) and exact counting.
 
-The index is contentless: page texts are stored compressed and once, snippets are cut from them. What is indexed is the
-page's text with three additions that make words findable as people type them: words divided at a line end are indexed
-whole as well, soft hyphens are dropped, and Chinese and Japanese characters stand apart, since the tokenizer knows
-words by the spaces around them.
+The index is contentless: page texts are stored compressed and once, snippets are cut from them. What is
+indexed is the page's text with three additions that make words findable as people type them: words divided at
+a line end are indexed whole as well, soft hyphens are dropped, and Chinese and Japanese characters stand
+apart, since the tokenizer knows words by the spaces around them.
 """
 
 import re
@@ -75,7 +75,7 @@ def indexed_text(text: str) -> str:
 
 
 def match_expression(text: str) -> str:
-    """The FTS5 query for what a user typed: every word quoted, "words in quotes" as a phrase; "" = nothing to look for.
+    """The FTS5 query for what a user typed: words quoted, "words in quotes" as a phrase; "" = nothing.
 
     The last word may be the beginning of one, because people see results while they type.
     """

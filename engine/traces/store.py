@@ -1,6 +1,7 @@
 """The trace store: opens the database and hands out everything that can be done with it.
 
-One `TraceStore` belongs to one thread; any number of processes may read at once, and one process writes into a run.
+One `TraceStore` belongs to one thread; any number of processes may read at once, and one process writes into
+a run.
 """
 
 import functools
@@ -21,7 +22,7 @@ from engine.traces.database import connect, store_errors, transaction, update
 from engine.traces.events import spec_from_json
 from engine.traces.lease import take
 from engine.traces.migrations import migrate
-from engine.traces.queries import (
+from engine.traces.rows import (
     CallRow,
     ChunkRow,
     DocumentRow,

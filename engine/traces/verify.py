@@ -1,4 +1,4 @@
-"""Checks everything that the database claims: structure, references, hashes, seals, chains, quotes, the search index."""
+"""Checks all that the database claims: structure, references, hashes, seals, chains, quotes, search index."""
 
 import sqlite3
 import zlib
@@ -103,7 +103,8 @@ def _runs(db: Database) -> Iterator[str]:
 def _steps(db: Database) -> Iterator[str]:
     for run in fetch(db, "SELECT id, run_id, start_chunk, start_memory_id FROM runs"):
         seal, memory, expected = b"", None, None
-        sql = "SELECT chunk_index, memory_before_id, memory_after_id, seal_blob FROM steps WHERE run = ? ORDER BY 1"
+        sql = """SELECT chunk_index, memory_before_id, memory_after_id, seal_blob FROM steps
+                 WHERE run = ? ORDER BY chunk_index"""
         for step in fetch(db, sql, (run["id"],)):
             index = step["chunk_index"]
             where = f"Chunk {index} of run {run['run_id']}"
@@ -123,7 +124,8 @@ def _strays(db: Database, run: int, run_id: str) -> Iterator[str]:
     """Rows that no seal covers: about a chunk, but outside of its step."""
     for table in ("calls", "incidents", "evidence"):
         (number,) = db.conn.execute(
-            f"""SELECT count(*) FROM {table} AS e WHERE e.run = ? AND e.chunk_index IS NOT NULL AND NOT EXISTS (
+            f"""SELECT count(*) FROM {table} AS e
+                WHERE e.run = ? AND e.chunk_index IS NOT NULL AND NOT EXISTS (
                     SELECT 1 FROM steps AS s WHERE s.run = e.run AND s.chunk_index = e.chunk_index
                     AND e.sequence BETWEEN s.first_sequence AND s.sequence)""",
             (run,),
@@ -139,7 +141,8 @@ def _calls(db: Database) -> Iterator[str]:
             try:
                 decode_call(call, contexts.read(call["chunk_index"]))
             except (ValueError, TypeError, StoreCorruptError):
-                yield f"Prompt or reply of record {call['sequence']} of run {run['run_id']} do not have their hash."
+                where = f"record {call['sequence']} of run {run['run_id']}"
+                yield f"Prompt or reply of {where} do not have their hash."
 
 
 def _quotes(db: Database) -> Iterator[str]:
@@ -151,7 +154,8 @@ def _quotes(db: Database) -> Iterator[str]:
     for row in fetch(db, sql):
         found = row["document_id"] is not None and reader.read(row["document_id"], row["start"], row["end"])
         if found != row["quote"]:
-            yield f"The quote of record {row['sequence']} of run {row['run_id']} does not stand in the document."
+            where = f"record {row['sequence']} of run {row['run_id']}"
+            yield f"The quote of {where} does not stand in the document."
 
 
 def _index(db: Database) -> Iterator[str]:
@@ -175,7 +179,8 @@ _FTS_SQL = (
 def _entries(db: Database) -> Iterator[tuple[object, ...]]:
     """Every occurrence that the index holds, and the length of every page."""
     db.conn.execute(
-        "CREATE VIRTUAL TABLE IF NOT EXISTS temp.pages_fts_instances USING fts5vocab (main, pages_fts, instance)"
+        """CREATE VIRTUAL TABLE IF NOT EXISTS temp.pages_fts_instances
+           USING fts5vocab (main, pages_fts, instance)"""
     )
     yield from db.conn.execute("SELECT term, doc, col, offset FROM temp.pages_fts_instances")
     yield from db.conn.execute("SELECT id, sz FROM pages_fts_docsize ORDER BY id")

@@ -1,4 +1,4 @@
-"""Writes one run: buffers the events of a chunk and commits them together, so that only whole chunks are ever seen."""
+"""Writes one run: the events of a chunk are committed together, so that only whole chunks are ever seen."""
 
 import time
 from collections.abc import Iterator
@@ -35,8 +35,8 @@ EndStatus = Literal["stopped", "finished", "failed"]
 class RunWriter:
     """The one writer of a run; an observer of the reading loop. Use it as a context manager, or close it.
 
-    It belongs to the thread that made the store. A daemon thread renews the lease while a chunk is read. Closing without
-    `finish` leaves a run that is shown as interrupted and can be resumed at once.
+    It belongs to the thread that made the store. A daemon thread renews the lease while a chunk is read.
+    Closing without `finish` leaves a run that is shown as interrupted and can be resumed at once.
 
     Args:
         db: the store's connection.
@@ -105,7 +105,7 @@ class RunWriter:
             reseal_state(self._db, self._run)
 
     def finish(self, status: EndStatus, error: str | None = None) -> None:
-        """End the run, give back the lease and close. Calls of an answer that failed are kept, as evidence of how.
+        """End the run, give back the lease and close. Calls of an answer that failed are kept.
 
         Args:
             status: how it ended.

@@ -30,7 +30,9 @@ from engine.chunking import Chunk, Unit
 from engine.documents.model import Document, OutlineEntry, PageDraft, Span, lay_out
 
 MODEL = ModelInfo(name="tiny", fingerprint="f" * 64, context_tokens=8192, backend="scripted")
-WORDING = "You read a document section by section. Name the labels that make up the new memory.\n\n<problem>\n"
+WORDING = (
+    "You read a document section by section. Name the labels that make up the new memory.\n\n<problem>\n"
+)
 WORDS = "river stone ledger harbour lantern winter copper meadow signal granite orchard velvet".split()
 
 
@@ -42,7 +44,8 @@ def make_document(
     drafts = []
     for number in range(1, num_pages + 1):
         sentences = (
-            " ".join(rng.choices(WORDS, k=9)).capitalize() + f" {rng.randrange(10**6)}." for _ in range(sentences_per_page)
+            " ".join(rng.choices(WORDS, k=9)).capitalize() + f" {rng.randrange(10**6)}."
+            for _ in range(sentences_per_page)
         )
         text = "" if number == 3 else "\n".join(sentences)
         drafts.append(PageDraft(text=text, label=f"p{number}", heading=f"Chapter {number // 4 + 1}"))
@@ -58,7 +61,9 @@ def make_document(
     )
 
 
-def make_chunks(documents: Sequence[Document], *, chunk_chars: int = 900, first_index: int = 0) -> list[Chunk]:
+def make_chunks(
+    documents: Sequence[Document], *, chunk_chars: int = 900, first_index: int = 0
+) -> list[Chunk]:
     """Chunks of whole lines."""
     chunks: list[Chunk] = []
     for number, document in enumerate(documents):
@@ -125,7 +130,9 @@ def chunk_events(chunk: Chunk, document: Document, memory: Memory) -> tuple[list
     )
     changes = chunk.index % 3 != 2
     unit = chunk.units[chunk.index % len(chunk.units)]
-    item = MemoryItem(unit.text, Span(document=chunk.document, start=unit.start, end=unit.start + len(unit.text)))
+    item = MemoryItem(
+        unit.text, Span(document=chunk.document, start=unit.start, end=unit.start + len(unit.text))
+    )
     after = Memory((*memory.items[-5:], item)) if changes else memory
     events: list[Event] = [ChunkStarted(chunk_index=chunk.index)]
     for attempt in range(2 if chunk.index % 5 == 4 else 1):
@@ -183,7 +190,9 @@ def answer_events(found: Evidence | None) -> list[Event]:
     )
     prompt = (Segment("Answer: "), Segment("Where is the lantern?", is_data=True))
     return [
-        CallFinished(chunk_index=None, purpose=Purpose.ANSWER, attempt=0, prompt=prompt, completion=completion),
+        CallFinished(
+            chunk_index=None, purpose=Purpose.ANSWER, attempt=0, prompt=prompt, completion=completion
+        ),
         AnswerFinished(
             text="It is in the harbour.",
             answered=True,
