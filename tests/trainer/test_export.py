@@ -1,0 +1,94 @@
+"""The network equals transformers' Qwen2, and the exported file equals the network."""
+
+import random
+from pathlib import Path
+
+import gguf
+import pytest
+import torch
+
+from trainer.gguf_export import ExportInfo, ParityError, export, gguf_name
+from trainer.model import Shape, StarterModel, build_model
+from trainer.parity import as_transformers, compare
+from trainer.starter import DataSource
+from trainer.tokens import CHAT_TEMPLATE, Codec
+
+
+@pytest.fixture(scope="module")
+def model(codec: Codec) -> StarterModel:
+    """A small network with biases and norms that are not the neutral ones."""
+    shape = Shape(hidden=64, layers=2, intermediate=96, heads=4, kv_heads=2, vocabulary=len(codec))
+    network = build_model(shape, codec, seed=3)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def prompts(source: DataSource) -> list[list[int]]:
+    """Ids of a few conversations."""
+    maker = source.rounds(random.Random(2))
+    return [maker.renderer.render(maker.tasks.read(size)).ids for size in (1, 4, 8)]
+
+
+def test_the_network_is_transformers_qwen2(model: StarterModel, codec: Codec) -> None:
+    ids = torch.randint(0, len(codec), (2, 70), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = as_transformers(model, codec)(ids).logits
+        assert torch.allclose(model(ids), expected, atol=1e-4)
+
+
+def test_padding_on_the_right_changes_nothing(model: StarterModel, codec: Codec) -> None:
+    ids = torch.randint(0, len(codec), (1, 30), generator=torch.Generator().manual_seed(1))
+    padded = torch.cat([ids, torch.full((1, 9), codec.pad_id)], dim=1)
+    with torch.no_grad():
+        assert torch.allclose(model(padded)[:, :30], model(ids), atol=1e-5)
+
+
+def test_export_agrees_through_llama_cpp(
+    model: StarterModel, codec: Codec, prompts: list[list[int]], tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny.gguf"
+    parity = export(model, codec, path, ExportInfo(chunk_tokens=300), prompts)
+    assert parity.passed
+    assert parity.top1_agreement > 0.97
+    fields = gguf.GGUFReader(path).fields
+    assert fields["palimpsest.prompt_set"].contents() == "starter-1"
+    assert fields["palimpsest.modes"].contents() == ["extractive"]
+    assert fields["palimpsest.chunk_tokens"].contents() == 300
+    assert fields["tokenizer.ggml.pre"].contents() == "qwen2"
+    assert fields["tokenizer.chat_template"].contents() == CHAT_TEMPLATE
+
+
+def test_a_file_that_differs_is_refused_and_replaces_nothing(
+    model: StarterModel,
+    codec: Codec,
+    prompts: list[list[int]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(b"old")
+    monkeypatch.setattr("trainer.model.ROPE_THETA", 5_000.0)
+    broken = StarterModel(model.shape)
+    broken.load_state_dict(model.state_dict())
+    monkeypatch.setattr("trainer.gguf_export.ROPE_THETA", 500.0)
+    with pytest.raises(ParityError):
+        export(broken, codec, path, ExportInfo(), prompts)
+    assert path.read_bytes() == b"old"
+
+
+def test_unknown_parameters_are_refused() -> None:
+    assert gguf_name("model.layers.3.self_attn.q_proj.bias") == "blk.3.attn_q.bias"
+    assert gguf_name("lm_head.weight") is None
+    with pytest.raises(ValueError, match="no GGUF name"):
+        gguf_name("model.layers.0.self_attn.q_norm.weight")
+
+
+def test_compare_counts_different_ids(
+    model: StarterModel, codec: Codec, prompts: list[list[int]], tmp_path: Path
+) -> None:
+    path = tmp_path / "tiny.gguf"
+    export(model, codec, path, ExportInfo(), prompts[:1])
+    assert compare(path, model, codec, prompts[:1]).num_different_ids == 0

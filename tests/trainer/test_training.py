@@ -1,0 +1,49 @@
+"""Training learns, and continues bit for bit after it was stopped."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from trainer.model import Shape
+from trainer.stages import LEVELS, Course, Progress
+from trainer.starter import DataSource
+from trainer.tokens import Codec
+from trainer.training import Settings, Training
+
+
+def _settings(codec: Codec) -> Settings:
+    shape = Shape(hidden=32, layers=2, intermediate=64, heads=2, kv_heads=1, vocabulary=len(codec))
+    course = Course(total_steps=48, foundation_steps=8, min_steps=8, batch_tokens=512)
+    return Settings(shape=shape, course=course, compile=False)
+
+
+def test_the_loss_falls_and_a_stopped_run_continues_bit_for_bit(
+    source: DataSource, codec: Codec, tmp_path: Path
+) -> None:
+    whole = Training(_settings(codec), tmp_path / "whole", codec, source.rounds)
+    whole.run()
+    parts = Training(_settings(codec), tmp_path / "parts", codec, source.rounds)
+    parts.run(steps=20)
+    parts = Training(_settings(codec), tmp_path / "parts", codec, source.rounds)
+    assert 20 <= parts.progress.step < 48
+    parts.run()
+    assert parts.progress.step == whole.progress.step
+    assert parts.progress.tokens == whole.progress.tokens
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, parts.model.state_dict()[name]), name
+    last = json.loads((tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["loss"]["reply"] < 6.0
+
+
+def test_a_level_is_left_when_mastered_or_held_long_enough() -> None:
+    course = Course(min_steps=10, max_steps=50)
+    progress = Progress(step=20)
+    assert not progress.promote(course)
+    for kind in ("needle", "needle-none", "topic", "cloze", "topic-none", "cloze-none"):
+        for _ in range(400):
+            progress.observe(kind, LEVELS[0], True)
+    assert progress.promote(course)
+    assert progress.level == 1
+    progress.step = 80
+    assert progress.promote(course)

@@ -1,0 +1,106 @@
+"""The course of training: a foundation of text and copying, then sections that grow.
+
+Sections grow when what is asked of the current length is mastered, measured by *exact* replies:
+token accuracy would hide that the choice of the sentence was not learnt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainer.batching import RoundPlan
+
+LEVELS: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 11, 15, 20, 28)
+"""Most sentences of a section, level by level."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """Settings of the course.
+
+    Attributes:
+        total_steps: Optimizer steps of the whole training; the learning rate follows them.
+        foundation_steps: Steps of plain text and copying alone. Without them the choice of the sentence
+            is not learnt: nothing yet compares words with words seen before.
+        promote_at: Exact replies, as a share, that lift the level.
+        min_steps: Fewest steps at a level.
+        max_steps: Steps after which the level rises regardless, so that one hard kind of task
+            does not hold back the rest.
+        max_tokens: Longest conversation in tokens.
+        batch_tokens: Padded tokens a batch.
+    """
+
+    total_steps: int = 5_500
+    foundation_steps: int = 600
+    promote_at: float = 0.8
+    min_steps: int = 80
+    max_steps: int = 450
+    max_tokens: int = 576
+    batch_tokens: int = 4_096
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where training stands; saved in checkpoints.
+
+    Attributes:
+        step: Optimizer steps done.
+        level: Index into `LEVELS`.
+        level_step: Step at which the level began.
+        tokens: Tokens trained on, padding left out.
+        examples: Conversations trained on.
+        seconds: Wall time of training.
+        averages: Running average of exactness by kind of task.
+    """
+
+    step: int = 0
+    level: int = 0
+    level_step: int = 0
+    tokens: int = 0
+    examples: int = 0
+    seconds: float = 0.0
+    averages: dict[str, float] = field(default_factory=dict)
+
+    def plan(self, course: Course) -> RoundPlan:
+        """Plan the next round."""
+        foundation = self.step < course.foundation_steps
+        if foundation:
+            shares = {"text": 0.5, "strings": 0.25, "answer": 0.25}
+        else:
+            shares = {"text": 0.08, "read": 0.67, "answer": 0.25}
+        return RoundPlan(
+            token_shares=shares,
+            max_sentences=LEVELS[self.level],
+            max_tokens=course.max_tokens,
+            batch_tokens=course.batch_tokens,
+            max_text_tokens=144 if foundation else 192,
+        )
+
+    def observe(self, kind: str, size: int, exact: bool, decay: float = 0.99) -> None:
+        """Record one reply; only sections near the current length count for promotion."""
+        names = [kind]
+        if size > LEVELS[self.level] // 2:
+            names.append(f"level/{kind}")
+        for name in names:
+            before = self.averages.get(name, 0.0)
+            self.averages[name] = decay * before + (1 - decay) * float(exact)
+
+    def promote(self, course: Course) -> bool:
+        """Lift the level if it is mastered or was held long enough; tell whether it was lifted."""
+        held = self.step - self.level_step
+        if self.level + 1 >= len(LEVELS) or held < course.min_steps:
+            return False
+        wanted = ("needle", "needle-none", "topic", "cloze", "topic-none", "cloze-none")
+        scores = [self.averages.get(f"level/{kind}", 0.0) for kind in wanted]
+        if sum(scores) / len(scores) < course.promote_at and held < course.max_steps:
+            return False
+        self.level += 1
+        self.level_step = self.step
+        for name in [name for name in self.averages if name.startswith("level/")]:
+            del self.averages[name]
+        return True
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a checkpoint."""
+        return {name: getattr(self, name) for name in self.__slots__}

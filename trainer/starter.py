@@ -1,0 +1,98 @@
+"""Compose the starter model's training: corpus, tokenizer, tasks, loop, export."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from pathlib import Path
+
+import torch
+
+from engine.evaluation.facts import FactGenerator
+from trainer import corpus as corpora
+from trainer.batching import RoundMaker
+from trainer.examples import Renderer
+from trainer.gguf_export import ExportInfo, export
+from trainer.lists import TRAINING_LISTS, with_corpus_words
+from trainer.model import Shape, StarterModel
+from trainer.parity import Parity
+from trainer.tasks import Mix, TaskMaker
+from trainer.text import TextSource
+from trainer.tokens import Codec, train_tokenizer
+from trainer.training import Settings, Training
+
+logger = logging.getLogger(__name__)
+
+NUM_VOCABULARY_PARAGRAPHS = 25_000
+
+
+def prepare(corpus: Path, work: Path) -> Codec:
+    """Prepare text and tokenizer in the work folder, or load what is there."""
+    prepared = corpora.prepare(corpus, work)
+    path = work / "tokenizer.json"
+    if not path.exists():
+        rng = random.Random(0)
+        books = corpora.load_paragraphs(prepared, "book-")
+        rng.shuffle(books)
+        other = corpora.load_paragraphs(prepared, "passages-")
+        other += corpora.load_paragraphs(prepared, "reports-")
+        texts = [f" {s}" for p in books[:NUM_VOCABULARY_PARAGRAPHS] + other for s in p]
+        texts += [f" {q.question}" for q in corpora.load_questions(prepared)]
+        # A partial file must never be taken for a tokenizer.
+        partial = path.with_suffix(".partial")
+        train_tokenizer(texts).save(str(partial))
+        partial.replace(path)
+    return Codec.load(path)
+
+
+class DataSource:
+    """Everything that rounds are drawn from, loaded once."""
+
+    def __init__(self, work: Path, codec: Codec, mix: Mix | None = None) -> None:
+        """Load the prepared corpus of a work folder."""
+        prepared = work / "corpus"
+        self.codec = codec
+        self.mix = mix
+        self.groups = [
+            (weight, corpora.load_paragraphs(prepared, prefix))
+            for weight, prefix in ((0.7, "book-"), (0.25, "passages-"), (0.05, "reports-"))
+        ]
+        self.questions = corpora.load_questions(prepared)
+        words_path = prepared / "words.json"
+        words = json.loads(words_path.read_text(encoding="utf-8")) if words_path.exists() else {}
+        self.lists = with_corpus_words(TRAINING_LISTS, words)
+
+    def rounds(self, rng: random.Random) -> RoundMaker:
+        """Build the maker of rounds on one random source."""
+        text = TextSource(self.groups, rng)
+        facts = FactGenerator(self.lists, rng)
+        tasks = TaskMaker(facts, text, self.questions, rng, self.mix)
+        return RoundMaker(tasks, text, Renderer(self.codec, rng), rng)
+
+
+def load_checkpoint(work: Path) -> tuple[StarterModel, Codec]:
+    """Load the network of a work folder's last checkpoint, and its tokenizer."""
+    codec = Codec.load(work / "tokenizer.json")
+    state = torch.load(work / "run" / "checkpoint.pt", weights_only=False)
+    model = StarterModel(Shape(**state["shape"]))
+    model.load_state_dict(state["model"])
+    return model.eval(), codec
+
+
+def export_checkpoint(work: Path, output: Path, info: ExportInfo, *, num_prompts: int = 24) -> Parity:
+    """Write the last checkpoint as GGUF; see `trainer.gguf_export.export`."""
+    model, codec = load_checkpoint(work)
+    maker = DataSource(work, codec).rounds(random.Random(1))
+    examples = [maker.tasks.read(1 + index % 14) for index in range(num_prompts)]
+    prompts = [maker.renderer.render(example).ids for example in examples]
+    return export(model, codec, output, info, prompts)
+
+
+def train(corpus: Path, work: Path, settings: Settings, *, minutes: float) -> Training:
+    """Prepare and train; continues what the work folder holds."""
+    codec = prepare(corpus, work)
+    source = DataSource(work, codec)
+    training = Training(settings, work / "run", codec, source.rounds)
+    training.run(minutes=minutes)
+    return training

@@ -1,0 +1,224 @@
+"""The training loop, and checkpoints from which it continues bit for bit."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainer.batching import Batch, RoundMaker
+from trainer.model import Shape, StarterModel, build_model
+from trainer.optim import build_optimizers, schedule
+from trainer.stages import LEVELS, Course, Progress
+from trainer.tokens import Codec
+
+logger = logging.getLogger(__name__)
+
+HiddenFunction = Callable[[Tensor], Tensor]
+MAX_BAD_STEPS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of a run.
+
+    Attributes:
+        shape: Sizes of the network.
+        course: Stages.
+        muon_lr: Learning rate of the hidden matrices.
+        table_lr: Learning rate of the token table, whose entries are larger than usual.
+        vector_lr: Learning rate of norms and biases.
+        seed: Of weights and data.
+        compile: Whether to compile the network; about twice as fast, after a minute of waiting.
+        checkpoint_s: Seconds between checkpoints.
+        log_s: Seconds between lines of metrics.
+    """
+
+    shape: Shape = field(default_factory=Shape)
+    course: Course = field(default_factory=Course)
+    muon_lr: float = 0.02
+    table_lr: float = 0.015
+    vector_lr: float = 0.003
+    seed: int = 0
+    compile: bool = True
+    checkpoint_s: float = 240.0
+    log_s: float = 30.0
+
+
+class NonFiniteLoss(RuntimeError):
+    """Several steps in a row gave no finite loss."""
+
+
+def save_atomically(state: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint so that a kill leaves the old or the new one, never a part."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as handle:
+        torch.save(state, handle)
+        handle.flush()
+        os.fsync(handle.fileno())
+    partial.replace(path)
+
+
+class Training:
+    """Weights, optimizers, data cursor and progress of one run in one folder."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        codec: Codec,
+        make_rounds: Callable[[random.Random], RoundMaker],
+    ) -> None:
+        """Start a run, or continue the one that the folder holds.
+
+        Args:
+            settings: Settings; on continuing, those of the course and the rates may differ.
+            folder: Where ``checkpoint.pt`` and ``metrics.jsonl`` lie.
+            codec: The tokenizer.
+            make_rounds: Builds the data on a random source whose state is saved and restored.
+        """
+        self.settings = settings
+        self.folder = folder
+        self.codec = codec
+        self.rng = random.Random(settings.seed)
+        self.rounds = make_rounds(self.rng)
+        self.model: StarterModel = build_model(settings.shape, codec, settings.seed)
+        self.optimizers = build_optimizers(
+            self.model,
+            muon_lr=settings.muon_lr,
+            table_lr=settings.table_lr,
+            vector_lr=settings.vector_lr,
+        )
+        self.progress = Progress()
+        self.losses: dict[str, float] = {}
+        self.bad_steps = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = folder / "checkpoint.pt"
+        if self.checkpoint.exists():
+            self._load()
+        self.hidden: HiddenFunction = (
+            torch.compile(self.model.model, dynamic=True) if settings.compile else self.model.model
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint; call between rounds only, where no drawn batch is pending."""
+        save_atomically(
+            {
+                "model": self.model.state_dict(),
+                "shape": asdict(self.settings.shape),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "rng": self.rng.getstate(),
+                "progress": self.progress.as_dict(),
+            },
+            self.checkpoint,
+        )
+
+    def _load(self) -> None:
+        state = torch.load(self.checkpoint, weights_only=False)
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            rates = [group["base_lr"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(saved)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["base_lr"] = rate
+        self.rng.setstate(state["rng"])
+        self.progress = Progress(**state["progress"])
+        logger.info("continuing at step %d, level %d", self.progress.step, self.progress.level)
+
+    def run(self, *, minutes: float = float("inf"), steps: int | None = None) -> None:
+        """Train to the end of the course, or for so many minutes or steps, then checkpoint."""
+        course, progress = self.settings.course, self.progress
+        last = min(course.total_steps, steps or course.total_steps)
+        start = saved = logged = time.monotonic()
+        while progress.step < last and time.monotonic() - start < 60 * minutes:
+            begun = time.monotonic()
+            for batch in self.rounds.round(progress.plan(course)):
+                self._step(batch)
+            progress.seconds += time.monotonic() - begun
+            if progress.promote(course):
+                logger.info("step %d: sections of up to %d", progress.step, LEVELS[progress.level])
+            now = time.monotonic()
+            if now - logged > self.settings.log_s:
+                self._log()
+                logged = now
+            if now - saved > self.settings.checkpoint_s:
+                self.save()
+                saved = now
+        self._log()
+        self.save()
+
+    def _step(self, batch: Batch) -> None:
+        progress = self.progress
+        factor = schedule(progress.step / self.settings.course.total_steps)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["base_lr"] * factor
+        torch._dynamo.maybe_mark_dynamic(batch.ids, (0, 1))
+        hidden = self.hidden(batch.ids)
+        logits = self.model.logits(hidden.flatten(0, 1)[batch.rows])
+        losses = F.cross_entropy(logits, batch.targets, reduction="none")
+        loss = losses @ batch.weights
+        if not torch.isfinite(loss):
+            self._skip()
+            return
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.bad_steps = 0
+        progress.step += 1
+        progress.tokens += int(batch.ids.ne(self.codec.pad_id).sum())
+        progress.examples += batch.ids.shape[0]
+        self._observe(batch, logits.detach(), losses.detach())
+
+    def _skip(self) -> None:
+        self.bad_steps += 1
+        logger.warning("step %d: the loss is not finite; skipped", self.progress.step)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        if self.bad_steps >= MAX_BAD_STEPS:
+            raise NonFiniteLoss(f"{MAX_BAD_STEPS} steps in a row at step {self.progress.step}")
+
+    def _observe(self, batch: Batch, logits: Tensor, losses: Tensor) -> None:
+        for group, where in batch.group_slices.items():
+            if where.stop > where.start:
+                mean = float(losses[where].mean())
+                self.losses[group] = 0.95 * self.losses.get(group, mean) + 0.05 * mean
+        replies = batch.group_slices["reply"]
+        right = (logits[replies].argmax(-1) == batch.targets[replies]).tolist()
+        for kind, size, rows in batch.examples:
+            self.progress.observe(kind, size, all(right[row] for row in rows))
+        flags = batch.group_slices["flags"]
+        yes = self.codec.special["<|yes|>"]
+        if flags.stop > flags.start:
+            said = logits[flags].argmax(-1) == batch.targets[flags]
+            truly = batch.targets[flags] == yes
+            for name, chosen in (("flag-yes", said[truly]), ("flag-no", said[~truly])):
+                for value in chosen.tolist():
+                    self.progress.observe(name, 0, value, 0.999)
+
+    def _log(self) -> None:
+        progress = self.progress
+        line = {
+            "step": progress.step,
+            "level": LEVELS[progress.level],
+            "seconds": round(progress.seconds, 1),
+            "tokens": progress.tokens,
+            "examples": progress.examples,
+            "tokens_per_s": round(progress.tokens / max(1e-9, progress.seconds)),
+            "loss": {name: round(value, 3) for name, value in self.losses.items()},
+            "exact": {k: round(v, 3) for k, v in sorted(progress.averages.items())},
+        }
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as out:
+            out.write(json.dumps(line) + "\n")
+        logger.info("%s", json.dumps(line))
