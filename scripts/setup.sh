@@ -1,0 +1,72 @@
+#!/bin/sh
+# Makes .venv and installs Palimpsest into it, with pinned versions.
+#
+#   sh scripts/setup.sh                to use the program
+#   sh scripts/setup.sh dev,train      to work on it and to train models
+#
+# The first run compiles llama.cpp: about eight minutes on two cores. A later run does nothing unless pyproject.toml or
+# constraints.txt changed. PYTHON names another interpreter; CMAKE_ARGS goes to llama.cpp's build (for a GPU).
+set -eu
+cd "$(dirname "$0")/.."
+extras=${1:-}
+
+fail() {
+    echo "setup: $1" >&2
+    exit 1
+}
+
+# apt_install PACKAGE...: quiet, and only where this user may.
+apt_install() {
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+    echo "setup: installing $*"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+find_python() {
+    for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+}
+
+python=$(find_python)
+[ -n "$python" ] || fail "Python 3.11 or newer is needed; install it, or name it: PYTHON=/path/to/python sh scripts/setup.sh"
+
+stamp=.venv/.setup-$(echo "$extras" | tr -c 'a-z\n' '-')
+state=$("$python" - "$extras" <<'END'
+import hashlib
+import pathlib
+import sys
+
+digest = hashlib.sha256(f"{sys.version}\n{sys.argv[1]}\n{pathlib.Path.cwd()}".encode())
+for name in ("pyproject.toml", "constraints.txt"):
+    digest.update(pathlib.Path(name).read_bytes())
+print(digest.hexdigest())
+END
+)
+if [ -x .venv/bin/palimpsest ] && [ "$(cat "$stamp" 2>/dev/null)" = "$state" ]; then
+    exit 0
+fi
+
+if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        apt_install python3-venv || fail "Python's venv module is missing; install the package python3-venv and run this again."
+        "$python" -c 'import ensurepip, venv' 2>/dev/null || fail "Python's venv module is missing for $python."
+    fi
+    "$python" -m venv --clear .venv
+fi
+
+if ! .venv/bin/python -c 'import importlib.metadata as m; m.version("llama-cpp-python")' 2>/dev/null; then
+    if ! command -v "${CC:-cc}" >/dev/null || ! command -v "${CXX:-c++}" >/dev/null; then
+        apt_install gcc g++ libc6-dev || fail "A C and a C++ compiler are needed to build llama.cpp; install gcc and g++ and run this again."
+    fi
+    echo "setup: llama.cpp may have to be compiled; that takes about eight minutes on two cores"
+fi
+
+CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
+export CMAKE_BUILD_PARALLEL_LEVEL
+.venv/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".${extras:+[$extras]}"
+echo "$state" >"$stamp"
+echo "setup: ready, .venv/bin/palimpsest --help"
