@@ -24,7 +24,7 @@ _MARKS = "\u0300-\u036f"
 
 _SPECIAL = re.compile(
     rf"(?P<hyphen>(?<=[^\W\d_]) ?(?:--|[{_DASHES}])\s*+(?=[^\W\d_]))"
-    r"|(?P<break>(?<=\w)[-\u2010\u00ad][ \t]*+\n\s*+(?=\w))"
+    r"|(?P<break>(?<=\w)[-\u2010\u2011\u2012\u2013\u00ad][ \t]*+\n\s*+(?=\w))"
     r"|(?P<space>\s\s++|[^\S ])"
     rf"|(?P<cluster>[^\W_][{_MARKS}]++)"
     rf"|(?P<other>(?:[^\x00-\x7f\s{_DASHES}{_MARKS}](?![{_MARKS}]))++|[{_DASHES[2:]}])"

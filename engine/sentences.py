@@ -86,7 +86,10 @@ def _ends(text: str, soft_breaks: Collection[int]) -> Iterator[int]:
             yield match.start() + len(match[0].rstrip())
         elif kind == "line":
             if _line_ends_sentence(text, match.start(), match.end(), soft_breaks):
-                yield match.start()
+                end = match.start()
+                while end and text[end - 1].isspace():
+                    end -= 1
+                yield end
         elif match["space"] and _stop_ends_sentence(text, match, soft_breaks):
             yield match.start("space")
 

@@ -20,7 +20,7 @@ def read(source: Source) -> Document:
     text = clean(_decode(source.read_bytes(), source.path.name))
     root = markup.parse_html(text.encode("utf-8"), encoding="utf-8")
     if root is None:
-        raise CorruptDocumentError(f"{source.path.name} holds no HTML.")
+        raise CorruptDocumentError(f"{source.path.name} is empty or nested too deeply.")
     title = root.findtext(".//head/title") or ""
     drafts, outline = markup.sections(markup.blocks(root), deepest=3)
     source.report(1, 1)

@@ -20,6 +20,7 @@ _BLOCKS = frozenset(
     "section summary table tbody tfoot thead tr ul text".split()
 )
 _TIGHT = frozenset("li dt dd tr".split())
+_GROUPS = frozenset("ol ul dl table".split())
 _DROPPED = frozenset(
     "script style template head iframe object embed applet canvas audio video select datalist textarea "
     "button rt rp annotation annotation-xml metadata noembed noframes".split()
@@ -72,12 +73,18 @@ def parse_xhtml(data: bytes) -> Any:
 
 
 def parse_html(data: bytes, encoding: str | None = None) -> Any:
-    """Root element of an HTML file; None if there is none."""
-    parser = etree.HTMLParser(encoding=encoding, no_network=True, huge_tree=False, remove_pis=True)
+    """Root element of an HTML file; None if there is none, or if it is nested too deeply to be read as a whole.
+
+    The limits that `huge_tree` lifts (10 MB of text in a row, 256 levels) would drop text without a word; HTML
+    has no entities to blow up, and the size of the file is limited where it is read.
+    """
+    parser = etree.HTMLParser(encoding=encoding, no_network=True, huge_tree=True, remove_pis=True)
     try:
-        return etree.fromstring(data, parser)
+        root = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError):
         return None
+    is_cut = any(error.type_name == "ERR_RESOURCE_LIMIT" for error in parser.error_log)
+    return None if is_cut else root
 
 
 def _character(match: re.Match[bytes]) -> bytes:
@@ -136,6 +143,8 @@ class _Builder:
         self._tight = False
         self._pre = 0
         self._prefix = ""
+        self._groups = 0  # open lists and tables
+        self._is_first = False
         self._lists: list[int | None] = []  # the next number of each open list, None for bullets
 
     def add(self, text: str | None) -> None:
@@ -146,13 +155,16 @@ class _Builder:
         if name == "br":
             self._pieces.append("\n")
         elif name in ("td", "th"):
-            if "".join(self._pieces).strip(" ") or self._pieces:
+            if self._pieces:
                 self._pieces.append("\t")
         elif name in _BLOCKS:
             self.flush()
             self._level = _HEADINGS.get(name, 0)
             self._tight = self._tight or name in _TIGHT
             self._pre += name == "pre"
+            if name in _GROUPS:
+                self._groups += 1
+                self._is_first = self._is_first or self._groups == 1
             if name == "ol":
                 start = element.get("start", "1")
                 self._lists.append(int(start) if start.isdecimal() and len(start) < 9 else 1)
@@ -167,12 +179,11 @@ class _Builder:
         self.flush()
         self._level = 0
         self._pre -= name == "pre"
-        if name in ("ol", "ul"):
-            if self._lists:
-                self._lists.pop()
+        if name in _GROUPS:
+            self._groups -= 1
             self._tight = False
-        elif name in ("table", "dl"):
-            self._tight = False
+        if name in ("ol", "ul") and self._lists:
+            self._lists.pop()
         elif name == "li":
             self._prefix = ""
 
@@ -183,10 +194,11 @@ class _Builder:
         text = raw.strip("\n") if self._pre else _tidy(raw)
         if not text.strip():
             return
-        # The first row or item of a list stands after a blank line, like a paragraph.
-        self.blocks.append(Block(text=self._prefix + text, level=self._level, is_tight=self._tight))
+        # The first item of a list and the first row of a table stand after a blank line, like a paragraph.
+        is_tight = self._tight and not self._is_first
+        self.blocks.append(Block(text=self._prefix + text, level=self._level, is_tight=is_tight))
         self._prefix = ""
-        self._tight = False
+        self._tight = self._is_first = False
 
     def _bullet(self) -> str:
         if not self._lists or self._lists[-1] is None:
