@@ -120,7 +120,8 @@ class SliceReader:
         ).fetchall()
         if not pages:
             return ""
-        joined = PAGE_BREAK.join(self._text(text_id) for _, text_id in pages)
+        # The break behind the last page is part of the slice where that ends in it.
+        joined = "".join(self._text(text_id) + PAGE_BREAK for _, text_id in pages)
         offset = pages[0][0]
         return joined[start - offset : end - offset]
 

@@ -34,7 +34,9 @@ def test_folder_is_made(tmp_path: Path) -> None:
         assert store.list_runs() == []
 
 
-@pytest.mark.parametrize("content", [b"not a database at all, but long enough to be looked at " * 50, b"SQLite"])
+@pytest.mark.parametrize(
+    "content", [b"not a database at all, but long enough to be looked at " * 50, b"SQLite"]
+)
 def test_other_files_are_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(StoreCorruptError, match=r"traces\.db is damaged"):
