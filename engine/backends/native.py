@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 _ATTR_CONTROL = 1 << 3
 _ATTR_USER_DEFINED = 1 << 4
 _MARKUP = re.compile(r"<.+>|\[.+\]", re.DOTALL)
-_LOG_ERROR = 3
+_LOG_ERROR = 4  # of enum ggml_log_level; llama-cpp-python has the numbers of an older one
 _errors: collections.deque[str] = collections.deque(maxlen=20)
 _callbacks: list[Any] = []  # a callback that is collected while llama.cpp holds it is a crash
 
@@ -91,6 +91,7 @@ class NativeModel:
         self._vocab = self._lib.llama_model_get_vocab(self.pointer)
         self.num_tokens: int = self._lib.llama_vocab_n_tokens(self._vocab)
         self.trained_context_tokens: int = self._lib.llama_model_n_ctx_train(self.pointer)
+        self._pieces: dict[int, bytes] = {}
         bos: int = self._lib.llama_vocab_bos(self._vocab)
         eos: int = self._lib.llama_vocab_eos(self._vocab)
         self.bos_text = self.piece(bos).decode("utf-8", "replace") if bos >= 0 else ""
@@ -135,6 +136,14 @@ class NativeModel:
 
     def piece(self, token_id: int) -> bytes:
         """Bytes of one token, special tokens rendered."""
+        known = self._pieces.get(token_id)
+        if known is None:
+            known = self._pieces[token_id] = self._render(token_id)
+        return known
+
+    def _render(self, token_id: int) -> bytes:
+        if not 0 <= token_id < self.num_tokens:
+            raise ValueError(f"no token has the id {token_id}")
         capacity = 64
         while True:
             buffer = ctypes.create_string_buffer(capacity)

@@ -7,7 +7,8 @@ are the concatenation. Four things need care beyond that:
   merge can in principle produce a control token. Data whose ids hold such a token is cut inside the offending
   text and tokenised in parts: the characters stay, the token is gone.
 * SentencePiece vocabularies put a space before every text that they are given, so each of our segments would
-  gain one. They are tokenised behind a line break whose ids are dropped again.
+  gain one. They are tokenised behind a line break whose ids are dropped again. (The letter U+2581, which they
+  write for a space, becomes a space: the one character that does not survive.)
 * Some pre-tokenisers are regular expressions that recurse once per character: a megabyte without a space
   would overflow the C stack. Long data is tokenised in blocks, cut before a space wherever there is one.
 * Python strings can hold lone surrogates, which UTF-8 cannot; they become U+FFFD.
@@ -68,7 +69,7 @@ class PromptTokenizer:
         self._literal = functools.lru_cache(_LITERAL_CACHE)(self._tokenize_literal)
 
     def data(self, text: str) -> list[int]:
-        """Ids of data text: never a special token, and their pieces join to exactly this text."""
+        """Ids of data text: never a special token, and their pieces join to this text."""
         ids: list[int] = []
         for block in _blocks(utf8_safe(text)):
             ids.extend(self._plain(block))
@@ -94,7 +95,9 @@ class PromptTokenizer:
 
     def _guarded(self, text: str, *, parse_special: bool) -> list[int]:
         guard = self._guard_ids
-        if not guard or not text:
+        if not text:
+            return []
+        if not guard:
             return self._vocabulary.raw_tokenize(text.encode(), parse_special=parse_special)
         ids = self._vocabulary.raw_tokenize((_GUARD + text).encode(), parse_special=parse_special)
         if tuple(ids[: len(guard)]) == guard:

@@ -1,4 +1,4 @@
-"""Backends for the tests: the shipped fake, a tiny model with random weights, and the bundled starter model."""
+"""Backends for the tests: the shipped fake, a tiny model with random weights, the bundled model."""
 
 import hashlib
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ WORDS = ("stone", "river", "Müller", "— and", "日本", "12", "wind 😀", "t
 
 
 def scripted_reply(request: Request) -> str:
-    """A long reply that depends on the prompt, and on the seed unless the request is greedy; obeys a grammar."""
+    """A long reply that depends on the prompt, and on the seed unless greedy; labels under a grammar."""
     if request.grammar is not None:
         return "<|s1|><|s2|>"
     seed = request.sampling.seed if request.sampling.temperature else 0
@@ -52,20 +52,26 @@ def starter(starter_path: Path) -> Iterator[LlamaCppBackend]:
 
 
 @pytest.fixture(params=["scripted", "tiny", "starter"])
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Every backend; those with a model are shared, so each test also shows that they survived the one before."""
-    if request.param == "scripted":
+def kind(request: pytest.FixtureRequest) -> str:
+    chosen: str = request.param
+    return chosen
+
+
+@pytest.fixture
+def backend(kind: str, request: pytest.FixtureRequest) -> Backend:
+    """Every backend; models are shared, so each test also shows that they survived the one before."""
+    if kind == "scripted":
         return ScriptedBackend(scripted_reply, context_tokens=1024)
-    shared: LlamaCppBackend = request.getfixturevalue(request.param)
+    shared: LlamaCppBackend = request.getfixturevalue(kind)
     return shared
 
 
-@pytest.fixture(params=["scripted", "tiny", "starter"])
-def fresh(request: pytest.FixtureRequest) -> Iterator[Backend]:
+@pytest.fixture
+def fresh(kind: str, request: pytest.FixtureRequest) -> Iterator[Backend]:
     """A backend of the test's own, to be closed or compared."""
-    if request.param == "scripted":
+    if kind == "scripted":
         yield ScriptedBackend(scripted_reply, context_tokens=1024)
         return
-    own = LlamaCppBackend(request.getfixturevalue(f"{request.param}_path"), num_threads=1)
+    own = LlamaCppBackend(request.getfixturevalue(f"{kind}_path"), num_threads=1)
     yield own
     own.close()

@@ -73,8 +73,7 @@ def test_cancel_from_another_thread(backend: Backend) -> None:
     timer = threading.Timer(0.02, cancel.cancel)
     timer.start()
     with pytest.raises(Cancelled):
-        for seed in range(100_000):
-            backend.generate([request_of(sampling=Sampling(temperature=1, seed=seed))], cancel=cancel)
+        backend.generate([request_of(max_tokens=60)] * 10_000, cancel=cancel)
     timer.join()
 
 
@@ -195,7 +194,9 @@ def test_tokens_of_any_text_join_to_it(backend: Backend, text: str) -> None:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(pieces=st.lists(st.sampled_from(["<|", "s1", "|>", "<|end|>", "</th", "ink>", " ", "<|s", "1|>", "\n"])))
+@given(
+    pieces=st.lists(st.sampled_from(["<|", "s1", "|>", "<|end|>", "</th", "ink>", " ", "<|s", "1|>", "\n"]))
+)
 def test_no_combination_of_pieces_makes_a_special_token(backend: Backend, pieces: list[str]) -> None:
     text = "".join(pieces)
     special = {backend.encode((Segment(label),))[1] for label in ("<|end|>", "<|s1|>")}
@@ -219,8 +220,6 @@ def test_an_invalid_grammar_is_a_typed_error(backend: Backend) -> None:
 
 
 def test_reused_prefix_changes_nothing(backend: Backend, fresh: Backend) -> None:
-    if backend.info.fingerprint != fresh.info.fingerprint:
-        pytest.skip("another model")
     shared = "The quay was built in 1871. " * 8
     backend.generate([request_of(shared + "It is of granite.")])
     reused = backend.generate([request_of(shared + "It has a light.", max_tokens=24)])[0]

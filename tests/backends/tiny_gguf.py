@@ -6,7 +6,17 @@ from typing import Any
 import gguf
 import numpy as np
 
-SPECIAL = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>", "<|none|>", "<|m1|>", "<|s1|>", "<|s2|>", "<|s3|>")
+SPECIAL = (
+    "<|pad|>",
+    "<|end|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|none|>",
+    "<|m1|>",
+    "<|s1|>",
+    "<|s2|>",
+    "<|s3|>",
+)
 USER_DEFINED = ("<think>", "</think>", "  ")
 MERGES = ("t h", "th e", "Ġ a", "Ġ the", "i n", "Ġ t", "e r")
 TEMPLATE = (

@@ -8,12 +8,13 @@ from engine.backends.native import library
 from engine.backends.tokenization import utf8_safe
 from tests.golden import rendering
 
-# llama.cpp's own name of each format, and what it does otherwise: it neither adds Qwen's default system message nor
-# closes an empty thought.
+# llama.cpp's own name of each format, and what it does otherwise: it neither adds Qwen's default system
+# message nor closes an empty thought.
 BUILT_IN = {
     "qwen2.5": (
         "chatml",
-        "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n",
+        "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant."
+        "<|im_end|>\n",
         "",
     ),
     "qwen3": ("chatml", "", "<think>\n\n</think>\n\n"),
@@ -26,7 +27,9 @@ BUILT_IN = {
 @pytest.mark.parametrize("family", rendering.BOS)
 def test_prompts_are_the_golden_ones(family: str) -> None:
     golden = (rendering.FOLDER / "prompts" / f"{family}.txt").read_text("utf-8")
-    assert rendering.golden_text(family) == golden, "python -m tests.golden.rendering, and look at the difference"
+    assert rendering.golden_text(family) == golden, (
+        "python -m tests.golden.rendering, and look at the difference"
+    )
 
 
 @pytest.mark.parametrize("family", BUILT_IN)
