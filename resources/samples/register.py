@@ -1,4 +1,4 @@
-"""The Register of Works: fixed entries that the report names, and many drawn from sentence forms by a seed."""
+"""The Register of Works: fixed entries that the report names, and many drawn from forms by a seed."""
 
 import datetime as dt
 import random
