@@ -12,7 +12,9 @@ from engine.agent.memory import Memory
 from engine.agent.plan import ReadingPlan
 from engine.chunking import Chunk
 from engine.documents.model import Document, Span
-from engine.text import locate, normalise, sentence_spans, strip_span
+from engine.locate import locate, normalise
+from engine.sentences import sentence_spans
+from engine.text import strip_span
 
 _WORD = re.compile(r"\w+(?:[.,'’-]\w+)*")
 _QUOTED = re.compile(r"[\"“«]([^\"“”«»]{3,})[\"”»]")

@@ -13,6 +13,7 @@ from engine.backends.base import Backend, Sampling
 from engine.chunking import Chunk, chunk_document
 from engine.documents.model import Document
 from engine.errors import PlanError, UnsupportedModeError
+from engine.text import Hyphenation, readable
 
 DEFAULT_CHUNK_TOKENS = 5000
 DEFAULT_MEMORY_TOKENS = 1024
@@ -197,12 +198,13 @@ def _cut(
 ) -> tuple[Chunk, ...]:
     """Chunks of one document, as the mode wants them."""
     labelled = config.mode is Mode.EXTRACTIVE
+    hyphenation = Hyphenation(document.text)
     return chunk_document(
         document,
         document_index=number,
         tokenize=backend.tokenize,
         budget_tokens=config.chunk_tokens,
-        show=(lambda text: prompts.data(text).text) if labelled else (lambda text: text),
+        show=(lambda text: prompts.data(readable(text, hyphenation)).text) if labelled else (lambda text: text),
         unit_overhead_tokens=_label_overhead(prompts, backend) if labelled else 0,
         max_units=prompts.max_sentences if labelled else None,
         overlap_tokens=config.overlap_tokens,

@@ -36,11 +36,13 @@ def probe(plan: ReadingPlan, backend: Backend, *, cancel: CancelToken | None = N
     Raises:
         engine.cancel.Cancelled: after `cancel.cancel()`.
     """
-    count = min(_NUM_SAMPLES, len(plan.chunks))
+    others = plan.chunks[1:] or plan.chunks
+    count = min(_NUM_SAMPLES, len(others))
     if not count:
         return Estimate(wall_s=0.0, tokens_per_s=0.0, num_samples=0)
-    chosen = [plan.chunks[(2 * i + 1) * len(plan.chunks) // (2 * count)] for i in range(count)]
-    backend.generate([read_request(plan, chosen[0], EMPTY)], cancel=cancel)
+    chosen = [others[(2 * i + 1) * len(others) // (2 * count)] for i in range(count)]
+    if len(plan.chunks) > 1:  # never a chunk that is measured afterwards: its prompt would still be in the cache
+        backend.generate([read_request(plan, plan.chunks[0], EMPTY)], cancel=cancel)
     tokens, seconds = 0, 0.0
     for chunk in chosen:
         began = time.perf_counter()

@@ -1,0 +1,1 @@
+"""The program: command line, later the window. Both call the same engine."""

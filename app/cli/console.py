@@ -1,0 +1,135 @@
+"""The console as an observer: live progress on standard error while a document is read."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from engine.agent.events import CallFinished, ChunkFinished, ChunkStarted, Incident, Outcome, Record
+from engine.agent.memory import EMPTY, Memory
+from engine.agent.plan import ReadingPlan, new_tokens
+from engine.agent.provenance import diff_words
+
+_REFRESH_PER_S = 8
+_PLAIN_INTERVAL_S = 5.0
+_MEMORY_LINES = 12
+
+
+def seconds_for_people(seconds: float) -> str:
+    """"8 s", "4 min 05 s", "2 h 10 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class ReadingDisplay:
+    """Shows chunk, page, rate, time left and the memory with its last change marked.
+
+    On a terminal the display is redrawn in place; elsewhere (a log file, a pipe) it is a line every few seconds.
+    """
+
+    def __init__(
+        self, plan: ReadingPlan, console: Console, *, next_chunk: int = 0, memory: Memory = EMPTY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan = plan
+        self._console = console
+        self._clock = clock
+        self._chunks = {chunk.index: chunk for chunk in plan.chunks}
+        self._tokens_done = sum(new_tokens(chunk) for chunk in plan.chunks if chunk.index < next_chunk)
+        self._tokens_total = plan.num_tokens
+        self._tokens_here = 0
+        self._began = clock()
+        self._last_line = self._began
+        self._chunk: int | None = None
+        self._before = memory
+        self._memory = memory
+        self._incidents = 0
+        self._status = "starting"
+        self._live: Live | None = None
+
+    def __enter__(self) -> "ReadingDisplay":
+        if self._console.is_terminal:
+            self._live = Live(
+                console=self._console, refresh_per_second=_REFRESH_PER_S, get_renderable=self._render, transient=True
+            )
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def observe(self, record: Record) -> None:
+        """Take note of one event."""
+        event = record.event
+        if isinstance(event, ChunkStarted):
+            self._chunk = event.chunk_index
+            self._status = "reading"
+        elif isinstance(event, ChunkFinished):
+            self._finish_chunk(event)
+        elif isinstance(event, Incident):
+            self._incidents += 1
+        elif isinstance(event, CallFinished) and event.chunk_index is None:
+            self._status = "answered"
+        if self._live is None and self._clock() - self._last_line >= _PLAIN_INTERVAL_S:
+            self._last_line = self._clock()
+            self._console.print(self._line(), highlight=False)
+
+    def _finish_chunk(self, event: ChunkFinished) -> None:
+        tokens = new_tokens(self._chunks[event.chunk_index])
+        self._tokens_done += tokens
+        self._tokens_here += tokens
+        if event.outcome is Outcome.UPDATED:
+            self._before, self._memory = event.memory_before, event.memory_after
+
+    def _rate(self) -> float:
+        return self._tokens_here / max(self._clock() - self._began, 1e-9)
+
+    def _line(self) -> str:
+        if self._chunk is None:
+            return self._status
+        chunk = self._chunks[self._chunk]
+        document = self._plan.documents[chunk.document]
+        rate = self._rate()
+        left = (self._tokens_total - self._tokens_done) / rate if rate > 0 else 0.0
+        total = self._plan.chunks[-1].index + 1
+        parts = [
+            f"chunk {chunk.index + 1} of {total}",
+            f"{document.kind} {chunk.labels}",
+            f"{rate:,.0f} tokens/s",
+            f"{seconds_for_people(left)} left",
+        ]
+        if len(self._plan.documents) > 1:
+            parts.insert(0, document.name)
+        if self._incidents:
+            parts.append(f"{self._incidents} replies handled")
+        return " · ".join(parts)
+
+    def _render(self) -> RenderableType:
+        bar = ProgressBar(total=max(self._tokens_total, 1), completed=self._tokens_done)
+        head = Table.grid(expand=True)
+        head.add_row(Text(self._line(), overflow="ellipsis", no_wrap=True))
+        return Group(head, bar, Panel(self._memory_text(), title="memory", title_align="left", border_style="dim"))
+
+    def _memory_text(self) -> Text:
+        if not self._memory.items:
+            return Text("nothing has been found yet", style="dim")
+        text = Text()
+        for change, piece in diff_words(self._before.text, self._memory.text):
+            if change != "removed":
+                text.append(piece, style="bold green" if change == "added" else "")
+        lines = text.split("\n")
+        return Text("\n").join(lines[-_MEMORY_LINES:])

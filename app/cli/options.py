@@ -1,0 +1,77 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine.agent.config import Mode
+from engine.paths import DATA_DIR_VARIABLE
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help=f"Folder that holds all state: runs, models, settings. Default: {DATA_DIR_VARIABLE}, else the "
+        "platform's usual place.",
+        file_okay=False,
+        rich_help_panel="General",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.", rich_help_panel="General")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on standard error.", rich_help_panel="General")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or the first letters of it; see `runs`.")]
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="Name or path of a GGUF model. Default: the bundled starter model.", rich_help_panel="Model"
+    ),
+]
+RunModel = Annotated[
+    str | None,
+    typer.Option(
+        "--model", help="Where the run's model lies now, if it was moved.", rich_help_panel="Model"
+    ),
+]
+ContextTokens = Annotated[
+    int | None,
+    typer.Option(min=256, help="Window to open. Default: the model's, at most 8192.", rich_help_panel="Model"),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Default: one a physical core.", rich_help_panel="Model")
+]
+GpuLayers = Annotated[
+    int | None,
+    typer.Option(min=0, help="Layers on the GPU. Default: as many as fit.", rich_help_panel="Model"),
+]
+ReadingMode = Annotated[
+    Mode | None,
+    typer.Option(
+        "--mode",
+        help="How chunks are read: faithful (rewrite the memory), gated (only if something is found), extractive "
+        "(pick sentences). Default: extractive where the model can.",
+        rich_help_panel="Reading",
+    ),
+]
+ChunkTokens = Annotated[
+    int | None,
+    typer.Option(min=16, help="Most tokens of a chunk. Default: the model's.", rich_help_panel="Reading"),
+]
+MemoryTokens = Annotated[
+    int | None,
+    typer.Option(min=16, help="Most tokens of the memory. Default: the model's.", rich_help_panel="Reading"),
+]
+OverlapTokens = Annotated[
+    int,
+    typer.Option(min=0, help="Tokens repeated from the chunk before.", rich_help_panel="Reading"),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the sampler.", rich_help_panel="Reading")]
+Temperature = Annotated[
+    float,
+    typer.Option(min=0.0, max=5.0, help="0 = greedy: the same answer every time.", rich_help_panel="Reading"),
+]
+Password = Annotated[
+    str | None,
+    typer.Option(help="Password of an encrypted document.", rich_help_panel="Reading", show_default=False),
+]

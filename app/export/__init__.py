@@ -1,0 +1,1 @@
+"""Runs as files: one bundle of plain values, and renderings of it."""

@@ -1,0 +1,397 @@
+"""Readings from start to end: the one place where documents, model, trace store and reading loop are put together.
+
+Command line and window call the same functions; what differs is the observers that they bring.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.agent.config import Mode
+from engine.agent.coverage import Certificate, PlannedChunk, certify
+from engine.agent.loop import Start
+from engine.agent.memory import Memory
+from engine.agent.plan import Base, ReadingPlan, default_config, make_plan
+from engine.agent.probe import Estimate, probe
+from engine.agent.prompts import PromptSet
+from engine.agent.reader import Observer, run_reading
+from engine.agent.result import Result, Timings, certificate_to_dict
+from engine.backends.base import Backend, Sampling
+from engine.cancel import Cancelled, CancelToken
+from engine.documents.model import Document
+from engine.documents.reader import open_document
+from engine.errors import PalimpsestError, PlanError, ResumeRefusedError, RunOwnedError, StoreError
+from engine.models.catalogue import find_model
+from engine.models.opening import open_model, prompts_for
+from engine.paths import trace_database
+from engine.traces.creation import Parent
+from engine.traces.rows import DocumentRow, RunRow
+from engine.traces.store import TraceStore
+from engine.traces.writer import RunWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChoice:
+    """Which model to read with, and how to run it.
+
+    Attributes:
+        model: name or path of a GGUF file; None = the bundled model, or the run's own when it is resumed.
+        context_tokens: window to open; None = the model's own, at most 8,192.
+        num_threads: None = one a physical core.
+        num_gpu_layers: None = as many as the build of llama.cpp and the card take.
+    """
+
+    model: str | None = None
+    context_tokens: int | None = None
+    num_threads: int | None = None
+    num_gpu_layers: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingOptions:
+    """Settings of a new reading; None = what suits the model.
+
+    Attributes:
+        mode: reading mode.
+        chunk_tokens: most tokens of a chunk.
+        memory_tokens: most tokens of the memory.
+        overlap_tokens: tokens repeated between chunks.
+        sampling: how replies are drawn.
+    """
+
+    mode: Mode | None = None
+    chunk_tokens: int | None = None
+    memory_tokens: int | None = None
+    overlap_tokens: int = 0
+    sampling: Sampling | None = None
+
+
+class Front:
+    """What a user interface brings to a reading. Every method may be left as it is."""
+
+    def announce(self, plan: ReadingPlan, estimate: Estimate | None, start: Start) -> None:
+        """The plan is made; reading begins next."""
+
+    def display(self, plan: ReadingPlan, start: Start) -> AbstractContextManager[Observer | None]:
+        """The display for the time of the reading."""
+        return nullcontext()
+
+    def stopped(self, run_id: str) -> None:
+        """The reading was cancelled; what is finished is saved under this id."""
+
+
+class Session:
+    """A data folder, opened: asks, resumes, continues and branches readings in it.
+
+    Args:
+        folder: the data folder; made if it is missing.
+        choice: the model.
+        front: the user interface.
+        cancel: stops whatever is going on.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        choice: ModelChoice | None = None,
+        front: Front | None = None,
+        cancel: CancelToken | None = None,
+    ) -> None:
+        self._folder = folder
+        self._choice = choice or ModelChoice()
+        self._front = front or Front()
+        self._cancel = cancel or CancelToken()
+
+    def ask(
+        self,
+        files: Sequence[Path],
+        question: str,
+        *,
+        options: ReadingOptions | None = None,
+        password: str | None = None,
+        estimate: bool = True,
+    ) -> Result:
+        """Read documents and answer a question.
+
+        Raises:
+            engine.cancel.Cancelled: after the token was cancelled.
+            engine.errors.PalimpsestError: whatever went wrong.
+        """
+        options = options or ReadingOptions()
+        if not files:
+            raise PlanError("No document was given.", hint="Name one or more files.")
+        documents = [open_document(path, password=password) for path in files]
+        with self._store() as store, self._model(self._choice.model) as (backend, prompts, path):
+            config = default_config(
+                backend,
+                prompts,
+                mode=options.mode,
+                chunk_tokens=options.chunk_tokens,
+                memory_tokens=options.memory_tokens,
+                overlap_tokens=options.overlap_tokens,
+                sampling=options.sampling,
+            )
+            plan = make_plan(documents, question, config=config, prompts=prompts, backend=backend)
+            expected = probe(plan, backend, cancel=self._cancel) if estimate else None
+            return self._conduct(
+                store,
+                backend,
+                plan,
+                lambda: store.create_run(
+                    plan.spec, documents, plan.chunks, model=backend.info, model_path=str(path.resolve())
+                ),
+                expected,
+            )
+
+    def resume(self, run_id: str, *, password: str | None = None) -> Result:
+        """Go on with a run that was stopped, killed or failed; a finished one is only reported.
+
+        Raises:
+            engine.errors.ResumeRefusedError: the document, the model, the prompts or the plan changed.
+            engine.errors.RunOwnedError: another process is reading it.
+        """
+        with self._store() as store:
+            run = store.get_run(run_id)
+            if run.is_finished:
+                return load_result(store, run.run_id)
+            documents = [_unchanged_document(store, row, password) for row in run.documents]
+            with self._reopened_model(run) as (backend, prompts):
+                base = Base(
+                    plan_hash=run.spec.base_plan_hash,
+                    next_chunk=run.spec.first_chunk,
+                    document=run.spec.first_document,
+                    offset=run.spec.first_offset,
+                )
+                plan = _plan_like(run, documents, prompts, backend, base)
+                return self._conduct(store, backend, plan, lambda: store.open_run(run.run_id, plan.spec))
+
+    def continue_run(
+        self, run_id: str, file: Path, *, is_new_document: bool = False, password: str | None = None
+    ) -> Result:
+        """Read on from the last memory of a finished run, in its last document, which has grown, or in a further one.
+
+        Raises:
+            engine.errors.ResumeRefusedError: the run is not finished, the file is not a grown version of its last
+                document, or the model or its prompts changed.
+        """
+        with self._store() as store:
+            run = store.get_run(run_id)
+            if not run.is_finished:
+                raise ResumeRefusedError(
+                    f"The run {run.run_id} is not finished.", hint=f"First: palimpsest resume {run.run_id}"
+                )
+            documents = [store.load_document(row.content_hash) for row in run.documents]
+            grown = open_document(file, password=password)
+            if is_new_document:
+                first, offset = len(documents), 0
+                documents.append(grown)
+            else:
+                first, offset = len(documents) - 1, len(documents[-1].text)
+                _check_grown(documents[-1], grown)
+                documents[-1] = grown
+            base = Base(
+                plan_hash=run.spec.plan_hash, next_chunk=run.chunks_total, document=first, offset=offset
+            )
+            return self._descend(store, run, documents, base, Parent(
+                run_id=run.run_id, kind="continue", next_chunk=run.chunks_total
+            ))
+
+    def branch(
+        self, run_id: str, step: int, *, memory: Memory | None = None, password: str | None = None
+    ) -> Result:
+        """Start a new run from the memory after the `step`-th chunk of another, or from another memory there.
+
+        Raises:
+            PlanError: there is no such step.
+            engine.errors.ResumeRefusedError: the run has not come that far, or document, model or prompts changed.
+        """
+        with self._store() as store:
+            run = store.get_run(run_id)
+            if not 1 <= step <= run.chunks_total:
+                raise PlanError(f"The run {run.run_id} has the steps 1 to {run.chunks_total}, not {step}.")
+            if step < run.spec.first_chunk:
+                raise PlanError(
+                    f"Step {step} belongs to the run that {run.run_id} continues.",
+                    hint=f"Branch from {run.parent_run_id} instead.",
+                )
+            documents = [_unchanged_document(store, row, password) for row in run.documents]
+            base = Base(
+                plan_hash=run.spec.base_plan_hash,
+                next_chunk=run.spec.first_chunk,
+                document=run.spec.first_document,
+                offset=run.spec.first_offset,
+            )
+            parent = Parent(run_id=run.run_id, kind="branch", next_chunk=step, memory=memory)
+            return self._descend(store, run, documents, base, parent)
+
+    def _descend(
+        self, store: TraceStore, run: RunRow, documents: Sequence[Document], base: Base, parent: Parent
+    ) -> Result:
+        """A new run that takes its beginning from another one."""
+        with self._reopened_model(run) as (backend, prompts):
+            plan = _plan_like(run, documents, prompts, backend, base)
+            changed = [
+                name for name in run.spec.differences(plan.spec) if name in ("the model", "the wording of the prompts")
+            ]
+            if changed:
+                raise ResumeRefusedError(
+                    f"The run {run.run_id} cannot be taken over: {' and '.join(changed)} changed.",
+                    hint="Start a new run with `palimpsest ask`.",
+                )
+            return self._conduct(
+                store,
+                backend,
+                plan,
+                lambda: store.create_run(
+                    plan.spec,
+                    documents,
+                    plan.chunks,
+                    model=backend.info,
+                    model_path=run.model_path,
+                    parent=parent,
+                ),
+            )
+
+    def _conduct(
+        self,
+        store: TraceStore,
+        backend: Backend,
+        plan: ReadingPlan,
+        open_writer: Callable[[], RunWriter],
+        estimate: Estimate | None = None,
+    ) -> Result:
+        """Read with a writer from where its run stands, and end the run whatever happens."""
+        with open_writer() as writer:
+            at = store.checkpoint(writer.run_id)
+            start = Start(next_chunk=at.next_chunk_index, memory=at.memory, evidence=at.evidence)
+            self._front.announce(plan, estimate, start)
+            try:
+                if at.answer is None:
+                    with self._front.display(plan, start) as display:
+                        run_reading(
+                            plan,
+                            backend,
+                            run_id=writer.run_id,
+                            store=writer,
+                            displays=[display] if display is not None else [],
+                            cancel=self._cancel,
+                            start=start,
+                            next_sequence=at.next_sequence,
+                        )
+                certificate = make_certificate(store, writer.run_id)
+                writer.save_certificate(json.dumps(certificate_to_dict(certificate)))
+            except Cancelled:
+                writer.finish("stopped")
+                self._front.stopped(writer.run_id)
+                raise
+            except RunOwnedError:
+                raise  # somebody else's run now: it is not ours to end
+            except PalimpsestError as exc:
+                writer.finish("failed", exc.message)
+                raise
+            writer.finish("finished")
+            return load_result(store, writer.run_id)
+
+    def _store(self) -> TraceStore:
+        return TraceStore(trace_database(self._folder))
+
+    @contextmanager
+    def _model(self, wanted: str | None) -> Iterator[tuple[Backend, PromptSet, Path]]:
+        path = find_model(wanted, self._folder)
+        backend = open_model(
+            path,
+            context_tokens=self._choice.context_tokens,
+            num_threads=self._choice.num_threads,
+            num_gpu_layers=self._choice.num_gpu_layers,
+        )
+        try:
+            yield backend, prompts_for(path, backend), path
+        finally:
+            backend.close()
+
+    @contextmanager
+    def _reopened_model(self, run: RunRow) -> Iterator[tuple[Backend, PromptSet]]:
+        """The model of a run: where the user says it lies now, else where it was, else under its old name."""
+        wanted = self._choice.model or (run.model_path if Path(run.model_path).is_file() else None)
+        with self._model(wanted) as (backend, prompts, _):
+            yield backend, prompts
+
+
+def make_certificate(store: TraceStore, run_id: str) -> Certificate:
+    """Hold what a run's trace says was accepted against its plan."""
+    run = store.get_run(run_id)
+    documents = [store.load_document(row.content_hash) for row in run.documents]
+    chunks = [
+        PlannedChunk(
+            index=row.index,
+            document=row.document,
+            first_page=row.first_page,
+            last_page=row.last_page,
+            tokens=row.num_new_tokens,
+        )
+        for row in store.chunks(run_id)
+    ]
+    return certify(documents, chunks, store.checkpoint(run_id).receipts)
+
+
+def load_result(store: TraceStore, run_id: str) -> Result:
+    """The result of a finished run, from the trace alone.
+
+    Raises:
+        StoreError: the run has no answer yet.
+    """
+    run = store.get_run(run_id)
+    if run.answer is None:
+        raise StoreError(
+            f"The run {run.run_id} has no answer yet.", hint=f"Go on with: palimpsest resume {run.run_id}"
+        )
+    totals = store.totals(run.run_id)
+    return Result(
+        run_id=run.run_id,
+        question=run.question,
+        documents=tuple(row.name for row in run.documents),
+        answer=run.answer,
+        coverage=make_certificate(store, run.run_id),
+        model=run.model,
+        mode=run.mode,
+        timings=Timings(
+            prefill_tokens=totals.prompt_tokens - totals.cached_tokens,
+            decode_tokens=totals.completion_tokens,
+            wall_s=totals.wall_s,
+        ),
+    )
+
+
+def _plan_like(
+    run: RunRow, documents: Sequence[Document], prompts: PromptSet, backend: Backend, base: Base
+) -> ReadingPlan:
+    return make_plan(
+        documents, run.question, config=run.spec.config, prompts=prompts, backend=backend, base=base
+    )
+
+
+def _unchanged_document(store: TraceStore, row: DocumentRow, password: str | None) -> Document:
+    """The document as it was read: from the store, after a look whether its file still says the same."""
+    stored = store.load_document(row.content_hash)
+    if row.path.is_file():
+        stat = row.path.stat()
+        if (stat.st_size, stat.st_mtime) != (row.size_bytes, row.modified_at):
+            now = open_document(row.path, password=password)
+            if now.content_hash != stored.content_hash:
+                raise ResumeRefusedError(
+                    f"The document {row.name} changed since the run was started.",
+                    hint="Start a new run, or, if it only grew, finish this one and use `palimpsest continue`.",
+                )
+    return stored
+
+
+def _check_grown(before: Document, after: Document) -> None:
+    if not after.text.startswith(before.text) or len(after.text) == len(before.text):
+        what = "is the same text as" if after.text == before.text else "is not a grown version of"
+        raise ResumeRefusedError(
+            f"{after.name} {what} {before.name}, which the run has read.",
+            hint="If it is a further document, add --new-document; if it was edited, start a new run.",
+        )
