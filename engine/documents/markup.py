@@ -73,10 +73,10 @@ def parse_xhtml(data: bytes) -> Any:
 
 
 def parse_html(data: bytes, encoding: str | None = None) -> Any:
-    """Root element of an HTML file; None if there is none, or if it is nested too deeply to be read as a whole.
+    """Root element of an HTML file; None if there is none or it is nested too deeply to be read whole.
 
-    The limits that `huge_tree` lifts (10 MB of text in a row, 256 levels) would drop text without a word; HTML
-    has no entities to blow up, and the size of the file is limited where it is read.
+    The limits that `huge_tree` lifts (10 MB of text in a row, 256 levels) would drop text without a word;
+    HTML has no entities to blow up, and the size of the file is limited where it is read.
     """
     parser = etree.HTMLParser(encoding=encoding, no_network=True, huge_tree=True, remove_pis=True)
     try:

@@ -10,7 +10,7 @@ import pypdfium2 as pdfium
 from engine.documents.model import Document, PageDraft, lay_out
 from engine.documents.outline import headings_by_page
 from engine.documents.pdf_structure import Structure, complete_outline, read_structure, repaired
-from engine.documents.pdf_text import PDFIUM_LOCK, extract_page, open_pdfium
+from engine.documents.pdf_text import PDFIUM_LOCK, extract_page, load_page, open_pdfium
 from engine.documents.source import Source
 from engine.errors import CorruptDocumentError, NoTextError
 
@@ -87,7 +87,7 @@ def _read_pages(source: Source, data: bytes | None, warnings: list[str]) -> tupl
 
 def _page_text(document: pdfium.PdfDocument, index: int) -> str | None:
     try:
-        page = document[index]
+        page = load_page(document, index)
     except pdfium.PdfiumError as exc:
         logger.warning("page %d cannot be loaded: %s", index + 1, exc)
         return None

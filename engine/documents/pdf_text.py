@@ -12,6 +12,7 @@ model.
 import re
 import threading
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -35,6 +36,12 @@ _SPECIAL = re.compile(
     "|[\ud800-\udfff]"
     "|[\uf0a7\uf0b7\uf0d8]"
 )
+_WRITTEN_ANNOTATIONS = (
+    pdfium_raw.FPDF_ANNOT_WIDGET,
+    pdfium_raw.FPDF_ANNOT_FREETEXT,
+    pdfium_raw.FPDF_ANNOT_STAMP,
+)
+
 _BULLETS = "\uf0a7\uf0b7\uf0d8"
 """Bullets of the Symbol and Wingdings fonts, which have no Unicode of their own."""
 
@@ -89,6 +96,37 @@ def open_pdfium(path: Path, password: str | None, data: bytes | None = None) -> 
         raise CorruptDocumentError(
             f"{path.name} is damaged or no PDF.", hint="Open it in a PDF viewer and save it again."
         ) from exc
+
+
+def load_page(document: pdfium.PdfDocument, index: int) -> pdfium.PdfPage:
+    """Load a page with what is written into its forms and text annotations; under `PDFIUM_LOCK`.
+
+    PDFium's text leaves out form fields, free text and stamps. They are made part of the page in memory,
+    which changes nothing else, and the page is loaded anew.
+
+    Args:
+        document: an open document.
+        index: of the page, from 0.
+
+    Raises:
+        pypdfium2.PdfiumError: the page cannot be loaded.
+    """
+    page = document[index]
+    if not any(subtype in _WRITTEN_ANNOTATIONS for subtype in _annotation_subtypes(page)):
+        return page
+    result = pdfium_raw.FPDFPage_Flatten(page.raw, pdfium_raw.FLAT_NORMALDISPLAY)
+    if result != pdfium_raw.FLATTEN_SUCCESS:
+        return page
+    page.close()
+    return document[index]
+
+
+def _annotation_subtypes(page: pdfium.PdfPage) -> Iterator[int]:
+    for number in range(pdfium_raw.FPDFPage_GetAnnotCount(page.raw)):
+        annotation = pdfium_raw.FPDFPage_GetAnnot(page.raw, number)
+        if annotation:
+            yield pdfium_raw.FPDFAnnot_GetSubtype(annotation)
+            pdfium_raw.FPDFPage_CloseAnnot(annotation)
 
 
 def extract_page(textpage: pdfium.PdfTextPage) -> PageText:
@@ -152,7 +190,7 @@ def page_boxes(path: Path, page_number: int, password: str | None = None) -> tup
     with PDFIUM_LOCK:
         document = open_pdfium(path, password)
         try:
-            page = document[page_number - 1]
+            page = load_page(document, page_number - 1)
             textpage = page.get_textpage()
             place = _Placement(page)
             extracted = extract_page(textpage)

@@ -110,7 +110,7 @@ def decode(data: bytes, name: str) -> str:
 def _implausibility(match: charset_normalizer.CharsetMatch) -> tuple[float, bool, bool]:
     """Tells apart encodings that charset-normalizer finds about equally good; smaller is better.
 
-    Capitals within words betray KOI8 and Windows Cyrillic taken for each other; hiragana are in all Japanese text.
+    Capitals within words betray KOI8 and Windows Cyrillic taken for each other; hiragana are in all Japanese.
     """
     text = str(match)
     flips = sum(1 for before, char in pairwise(text) if before.islower() and char.isupper())

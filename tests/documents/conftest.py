@@ -82,7 +82,8 @@ def make_epub(tmp_path: Path) -> MakeEpub:
         refs = "".join(f'<itemref idref="{key}"/>' for key in (spine if spine is not None else chapters))
         opf = (
             '<package xmlns="http://www.idpf.org/2007/opf" version="3.0">'
-            '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>A Made Book</dc:title></metadata>'
+            '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/">'
+            "<dc:title>A Made Book</dc:title></metadata>"
             f'<manifest>{items}</manifest><spine toc="ncx">{refs}</spine></package>'
         )
         path = tmp_path / name
@@ -109,5 +110,6 @@ def xhtml(body: str) -> str:
         return body
     return (
         '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml" '
-        f'xmlns:epub="http://www.idpf.org/2007/ops"><head><title>not shown</title></head><body>{body}</body></html>'
+        'xmlns:epub="http://www.idpf.org/2007/ops"><head><title>not shown</title></head>'
+        f"<body>{body}</body></html>"
     )

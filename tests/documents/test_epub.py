@@ -13,7 +13,8 @@ from engine.errors import CorruptDocumentError, NoTextError, UnsupportedFormatEr
 MakeEpub = Callable[..., Path]
 
 NAV = """<nav epub:type="landmarks"><ol><li><a href="b.xhtml">not this</a></li></ol></nav>
-<nav epub:type="toc"><ol><li><a href="a.xhtml">Book One</a><ol><li><a href="b.xhtml#x">II</a></li></ol></li></ol></nav>"""
+<nav epub:type="toc"><ol><li><a href="a.xhtml">Book One</a>
+<ol><li><a href="b.xhtml#x">II</a></li></ol></li></ol></nav>"""
 
 NCX = """<ncx xmlns="http://www.daisy.org/z3986/2005/ncx/"><navMap><navPoint id="1"><navLabel><text>Old
 Style</text></navLabel><content src="a.xhtml"/></navPoint></navMap></ncx>"""
@@ -56,11 +57,12 @@ def test_blocks_become_readable_text(make_epub: MakeEpub) -> None:
       <ul><li>first</li><li><p>second</p><ol start="3"><li>inner</li></ol></li></ul>
       <table><tr><th>Name</th><th>Value</th></tr><tr><td>a</td><td>1</td></tr></table>
       <pre>  kept
-    as it is</pre><p hidden="hidden">no</p><p style="display: none">no</p><script>no()</script>after<style>no</style>"""
+    as it is</pre><p hidden="hidden">no</p><p style="display: none">no</p>
+      <script>no()</script>after<style>no</style>"""
     text = open_document(make_epub({"a.xhtml": body})).text
     assert text == (
-        "Title\n\nOne bold line,\nbroken\u00a0— and linked.\n\nloose\n\nnested\n\ntail\n\n- first\n- second\n3. inner\n\n"
-        "Name\tValue\na\t1\n\n  kept\n    as it is\n\nafter"
+        "Title\n\nOne bold line,\nbroken\u00a0— and linked.\n\nloose\n\nnested\n\ntail\n\n"
+        "- first\n- second\n3. inner\n\nName\tValue\na\t1\n\n  kept\n    as it is\n\nafter"
     )
 
 
@@ -117,7 +119,8 @@ def test_entities_are_not_expanded(make_epub: MakeEpub, tmp_path: Path) -> None:
     secret.write_text("top secret")
     laughs = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     body = (
-        f'<?xml version="1.0"?><!DOCTYPE html [<!ENTITY l0 "ha">{laughs}<!ENTITY file SYSTEM "{secret.as_uri()}">]>'
+        f'<?xml version="1.0"?><!DOCTYPE html [<!ENTITY l0 "ha">{laughs}'
+        f'<!ENTITY file SYSTEM "{secret.as_uri()}">]>'
         '<html xmlns="http://www.w3.org/1999/xhtml"><body><p>before &l9; &file; after</p></body></html>'
     )
     text = open_document(make_epub({"a.xhtml": body})).text

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from reportlab.pdfgen import canvas
 
 from engine.documents.model import OutlineEntry
 from engine.documents.pdf_text import Box, page_boxes
@@ -131,6 +132,18 @@ def test_boxes_of_a_rotated_page_are_as_displayed(
     assert box.bottom == pytest.approx(bottom, abs=3)
     assert box.left < box.right
     assert box.bottom < box.top
+
+
+def test_what_is_written_into_a_form_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "form.pdf"
+    pdf = canvas.Canvas(str(path))
+    pdf.drawString(72, 700, "Name:")
+    pdf.acroForm.textfield(name="n", value="Ada Lovelace", x=200, y=690, width=200, height=24)
+    pdf.save()
+    assert open_document(path).text.split() == ["Name:", "Ada", "Lovelace"]
+    box = _box_of(path, "Lovelace")
+    assert 200 < box.left < box.right < 400
+    assert 690 < box.bottom < box.top < 714
 
 
 def test_boxes_of_a_page_that_is_not_there(make_pdf: MakePdf) -> None:
