@@ -160,7 +160,7 @@ def _quotes(db: Database) -> Iterator[str]:
 
 
 def _index_structure(db: Database) -> Iterator[str]:
-    """FTS5's own check. It counts as a write: as the first statement of its transaction it waits for a writer."""
+    """FTS5's own check. It counts as a write: as the first one of its transaction it waits for others."""
     db.conn.execute("INSERT INTO pages_fts (pages_fts) VALUES ('integrity-check')")
     yield from ()
 
@@ -183,11 +183,8 @@ def _entries(db: Database) -> Generator[tuple[object, ...], None, None]:
         """CREATE VIRTUAL TABLE IF NOT EXISTS temp.pages_fts_instances
            USING fts5vocab (main, pages_fts, instance)"""
     )
-    for table in (
-        "SELECT term, doc, col, offset FROM temp.pages_fts_instances",
-        "SELECT * FROM pages_fts_docsize",
-    ):
-        for row in db.conn.execute(table):
+    for table in ("temp.pages_fts_instances", "pages_fts_docsize"):
+        for row in db.conn.execute(f"SELECT * FROM {table}"):
             yield tuple(row)
 
 

@@ -1,4 +1,4 @@
-"""Another process: ``python -m tests.traces.child DATABASE ACTION``; tells on standard output what it has done."""
+"""Another process: ``python -m tests.traces.child DATABASE ACTION``; says what it has done."""
 
 import sys
 import time
@@ -16,7 +16,8 @@ SPEC = make_spec([DOCUMENT], CHUNKS)
 
 def say(*words: object) -> None:
     """One line, at once."""
-    print(*words, flush=True)
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 def create(store: TraceStore) -> None:

@@ -1,4 +1,4 @@
-"""Writes the fixture of the newest schema: ``python -m tests.traces.make_fixture``. A released one is never written again.
+"""Writes the fixture of the newest schema (``python -m tests.traces.make_fixture``); released ones stay.
 
 SQLite's own dump cannot restore an FTS5 table; this one recreates it and fills the tables behind it.
 """

@@ -25,7 +25,8 @@ def test_steps_are_recorded(store: TraceStore, path: Path) -> None:
 
 def test_newer_database_is_refused_and_left_alone(store: TraceStore, path: Path) -> None:
     store.db.conn.execute(
-        "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('palimpsest', '0099-later', '')"
+        """INSERT INTO _sqlite_migrations (migration_set, name, applied_at)
+           VALUES ('palimpsest', '0099-later', '')"""
     )
     store.close()
     before = path.read_bytes()

@@ -1,5 +1,6 @@
 import dataclasses
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from engine.agent.events import (
     CallFinished,
     ChunkFinished,
     ChunkStarted,
+    Event,
     EvidenceFound,
     Incident,
     IncidentKind,
@@ -41,6 +43,11 @@ def read(writer: RunWriter, num_chunks: int) -> list[Record]:
         writer.observe(record)
         told.append(record)
     return told
+
+
+def observe_all(writer: RunWriter, told: Iterable[Record]) -> None:
+    for record in told:
+        writer.observe(record)
 
 
 def test_events_come_back(store: TraceStore) -> None:
@@ -187,8 +194,7 @@ def test_whoever_lost_the_lease_writes_nothing(store: TraceStore, path: Path) ->
         other.db.conn.execute("UPDATE leases SET expires_at = 0")
         with other.open_run(writer.run_id, SPEC) as thief:
             with pytest.raises(RunOwnedError):
-                for record in told:
-                    writer.observe(record)
+                observe_all(writer, told)
             assert other.checkpoint(writer.run_id).next_chunk_index == 0
             with pytest.raises(RunOwnedError):
                 writer.heartbeat()
@@ -225,8 +231,7 @@ def test_a_chunk_out_of_turn_is_a_bug(store: TraceStore) -> None:
     with begin(store) as writer:
         told = records(writer.run_id, [DOCUMENT], CHUNKS[1:])
         with pytest.raises(ValueError, match="chunk 0 is next"):
-            for record in told:
-                writer.observe(record)
+            observe_all(writer, told)
         assert store.checkpoint(writer.run_id).next_chunk_index == 0
 
 
@@ -255,10 +260,7 @@ def test_full_disk_keeps_whole_chunks(store: TraceStore) -> None:
         (pages,) = store.db.conn.execute("PRAGMA page_count").fetchone()
         store.db.conn.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(StoreError, match="full"):
-            for record in told:
-                writer.observe(record)
-            for number in range(1000):
-                writer.save_certificate("x" * number * 1000)
+            observe_all(writer, told)
         store.db.conn.execute("PRAGMA max_page_count = 1000000")
         assert store.verify() == []
         assert store.checkpoint(writer.run_id).next_chunk_index >= 2
@@ -273,7 +275,7 @@ def test_texts_with_surrogates(store: TraceStore) -> None:
         model=dataclasses.replace(MODEL, name=odd),
     ) as writer:
         completion = Completion(text=odd, prompt_token_ids=(1,), token_ids=(), finish_reason="length")
-        events = (
+        events: tuple[Event, ...] = (
             ChunkStarted(chunk_index=0),
             CallFinished(
                 chunk_index=0, purpose=Purpose.READ, attempt=0, prompt=(Segment(odd),), completion=completion
@@ -334,8 +336,8 @@ def test_branch_from_the_start_and_with_the_memory_as_it_was(store: TraceStore, 
 def test_branch_beyond_what_was_read(store: TraceStore) -> None:
     with begin(store) as writer:
         read(writer, 2)
+    parent = Parent(run_id=writer.run_id, kind="branch", next_chunk=3)
     with pytest.raises(ResumeRefusedError, match="has read 2 chunks"):
-        parent = Parent(run_id=writer.run_id, kind="branch", next_chunk=3)
         store.create_run(SPEC, [DOCUMENT], CHUNKS, model=MODEL, parent=parent)
     assert len(store.list_runs()) == 1
 
