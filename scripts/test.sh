@@ -7,7 +7,7 @@ failed=""
 
 check() {
     echo "== $*"
-    ".venv/bin/$@" || failed="$failed $1"
+    ".venv/bin/$@" || failed="$failed [$*]"
 }
 
 check ruff check .
