@@ -3,7 +3,7 @@
 import threading
 
 
-class Cancelled(Exception):  # noqa: N818 - a request of the user, not an error
+class Cancelled(Exception):  # a request of the user, not an error
     """The user asked to stop. Nothing is wrong and nothing finished is lost."""
 
 

@@ -90,6 +90,7 @@ class Session:
         choice: the model.
         front: the user interface.
         cancel: stops whatever is going on.
+        opener: loads a model file.
     """
 
     def __init__(
@@ -99,7 +100,9 @@ class Session:
         choice: ModelChoice | None = None,
         front: Front | None = None,
         cancel: CancelToken | None = None,
+        opener: Callable[..., Backend] = open_model,
     ) -> None:
+        self._opener = opener
         self._folder = folder
         self._choice = choice or ModelChoice()
         self._front = front or Front()
@@ -195,9 +198,13 @@ class Session:
             base = Base(
                 plan_hash=run.spec.plan_hash, next_chunk=run.chunks_total, document=first, offset=offset
             )
-            return self._descend(store, run, documents, base, Parent(
-                run_id=run.run_id, kind="continue", next_chunk=run.chunks_total
-            ))
+            return self._descend(
+                store,
+                run,
+                documents,
+                base,
+                Parent(run_id=run.run_id, kind="continue", next_chunk=run.chunks_total),
+            )
 
     def branch(
         self, run_id: str, step: int, *, memory: Memory | None = None, password: str | None = None
@@ -224,6 +231,8 @@ class Session:
                 document=run.spec.first_document,
                 offset=run.spec.first_offset,
             )
+            if memory is not None:
+                memory = _with_sources(memory, store, run.run_id, step)
             parent = Parent(run_id=run.run_id, kind="branch", next_chunk=step, memory=memory)
             return self._descend(store, run, documents, base, parent)
 
@@ -234,7 +243,9 @@ class Session:
         with self._reopened_model(run) as (backend, prompts):
             plan = _plan_like(run, documents, prompts, backend, base)
             changed = [
-                name for name in run.spec.differences(plan.spec) if name in ("the model", "the wording of the prompts")
+                name
+                for name in run.spec.differences(plan.spec)
+                if name in ("the model", "the wording of the prompts")
             ]
             if changed:
                 raise ResumeRefusedError(
@@ -301,7 +312,7 @@ class Session:
     @contextmanager
     def _model(self, wanted: str | None) -> Iterator[tuple[Backend, PromptSet, Path]]:
         path = find_model(wanted, self._folder)
-        backend = open_model(
+        backend = self._opener(
             path,
             context_tokens=self._choice.context_tokens,
             num_threads=self._choice.num_threads,
@@ -386,6 +397,13 @@ def _unchanged_document(store: TraceStore, row: DocumentRow, password: str | Non
                     hint="Start a new run, or, if it only grew, finish this one and use `palimpsest continue`.",
                 )
     return stored
+
+
+def _with_sources(memory: Memory, store: TraceStore, run_id: str, step: int) -> Memory:
+    """An edited memory: lines that were left as they were keep the places that they were copied from."""
+    taken = next(row for row in store.steps(run_id) if row.chunk.index == step - 1)
+    known = {item.text: item for item in taken.memory_after.items}
+    return Memory(tuple(known.get(item.text, item) for item in memory.items))
 
 
 def _check_grown(before: Document, after: Document) -> None:

@@ -22,7 +22,7 @@ _MEMORY_LINES = 12
 
 
 def seconds_for_people(seconds: float) -> str:
-    """"8 s", "4 min 05 s", "2 h 10 min"."""
+    """ "8 s", "4 min 05 s", "2 h 10 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -38,7 +38,12 @@ class ReadingDisplay:
     """
 
     def __init__(
-        self, plan: ReadingPlan, console: Console, *, next_chunk: int = 0, memory: Memory = EMPTY,
+        self,
+        plan: ReadingPlan,
+        console: Console,
+        *,
+        next_chunk: int = 0,
+        memory: Memory = EMPTY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._plan = plan
@@ -60,7 +65,10 @@ class ReadingDisplay:
     def __enter__(self) -> "ReadingDisplay":
         if self._console.is_terminal:
             self._live = Live(
-                console=self._console, refresh_per_second=_REFRESH_PER_S, get_renderable=self._render, transient=True
+                console=self._console,
+                refresh_per_second=_REFRESH_PER_S,
+                get_renderable=self._render,
+                transient=True,
             )
             self._live.start()
         return self
@@ -122,7 +130,9 @@ class ReadingDisplay:
         bar = ProgressBar(total=max(self._tokens_total, 1), completed=self._tokens_done)
         head = Table.grid(expand=True)
         head.add_row(Text(self._line(), overflow="ellipsis", no_wrap=True))
-        return Group(head, bar, Panel(self._memory_text(), title="memory", title_align="left", border_style="dim"))
+        return Group(
+            head, bar, Panel(self._memory_text(), title="memory", title_align="left", border_style="dim")
+        )
 
     def _memory_text(self) -> Text:
         if not self._memory.items:

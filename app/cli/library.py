@@ -51,7 +51,9 @@ def count(
     total = sum(found.count for found in counts)
     console.print(f"{total:,} {'time' if total == 1 else 'times'}")
     for found in counts:
-        pages = ", ".join(page.label + (f" (x{page.count})" if page.count > 1 else "") for page in found.pages[:20])
+        pages = ", ".join(
+            page.label + (f" (x{page.count})" if page.count > 1 else "") for page in found.pages[:20]
+        )
         more = f" and {len(found.pages) - 20} more pages" if len(found.pages) > 20 else ""
         console.print(f"  {found.document}: {found.count:,}; pages {pages}{more}", markup=False)
 
@@ -61,7 +63,8 @@ def list_models(as_json: options.Json = False, data: options.DataDir = None) -> 
     found = catalogue.list_models(data_dir(data))
     if as_json:
         rows = [
-            {"name": m.name, "path": str(m.path), "size_bytes": m.size_bytes, "bundled": m.is_bundled} for m in found
+            {"name": m.name, "path": str(m.path), "size_bytes": m.size_bytes, "bundled": m.is_bundled}
+            for m in found
         ]
         print(json.dumps(rows, ensure_ascii=False))
         return

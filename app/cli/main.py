@@ -12,8 +12,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done, also when the document does not say; 1 damage found or a bug; 2 wrong usage or settings; "
-    "3 document; 4 model; 5 the model failed while reading; 6 trace database; 130 stopped by Ctrl-C.",
+    epilog="Exit codes: 0 done, also when the document does not say; 1 damage found or a bug; 2 wrong usage or "
+    "settings; 3 document; 4 model; 5 the model failed while reading; 6 trace database; 130 stopped by Ctrl-C.",
 )
 models = typer.Typer(help="Models on this machine.", no_args_is_help=True)
 
@@ -43,7 +43,8 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     """Answers questions about documents of any length, offline, by reading every page."""

@@ -18,25 +18,33 @@ DataDir = Annotated[
         rich_help_panel="General",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.", rich_help_panel="General")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on standard error.", rich_help_panel="General")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, or the first letters of it; see `runs`.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON on standard output.", rich_help_panel="General")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="No progress on standard error.", rich_help_panel="General")
+]
+RunId = Annotated[
+    str, typer.Argument(metavar="RUN", help="Id of a run, or the first letters of it; see `runs`.")
+]
 
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", help="Name or path of a GGUF model. Default: the bundled starter model.", rich_help_panel="Model"
+        "--model",
+        help="Name or path of a GGUF model. Default: the bundled starter model.",
+        rich_help_panel="Model",
     ),
 ]
 RunModel = Annotated[
     str | None,
-    typer.Option(
-        "--model", help="Where the run's model lies now, if it was moved.", rich_help_panel="Model"
-    ),
+    typer.Option("--model", help="Where the run's model lies now, if it was moved.", rich_help_panel="Model"),
 ]
 ContextTokens = Annotated[
     int | None,
-    typer.Option(min=256, help="Window to open. Default: the model's, at most 8192.", rich_help_panel="Model"),
+    typer.Option(
+        min=256, help="Window to open. Default: the model's, at most 8192.", rich_help_panel="Model"
+    ),
 ]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Default: one a physical core.", rich_help_panel="Model")

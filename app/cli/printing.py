@@ -18,7 +18,9 @@ def print_result(result: Result) -> None:
         if found is None:
             console.print(Text(f"  unverified: {claim.text}", style="yellow"))
             continue
-        place = f"page {found.label}" if found.label == str(found.page) else f"page {found.label} ({found.page})"
+        place = (
+            f"page {found.label}" if found.label == str(found.page) else f"page {found.label} ({found.page})"
+        )
         if len(result.documents) > 1:
             place = f"{result.documents[found.document]}, {place}"
         quote = " ".join(found.quote.split())
@@ -28,9 +30,14 @@ def print_result(result: Result) -> None:
     for page in result.coverage.skipped[:10]:
         console.print(Text(f"  {page.document}, page {page.label}: {page.reason}", style="dim"))
     if len(result.coverage.skipped) > 10:
-        console.print(Text(f"  and {len(result.coverage.skipped) - 10} more; see `palimpsest show`", style="dim"))
+        console.print(
+            Text(f"  and {len(result.coverage.skipped) - 10} more; see `palimpsest show`", style="dim")
+        )
     timings = result.timings
     cost = f"{timings.prefill_tokens:,} tokens read, {timings.decode_tokens:,} written"
     console.print(
-        Text(f"{cost}, {seconds_for_people(timings.wall_s)}. Run {result.run_id}, {result.mode}, {result.model}.", "dim")
+        Text(
+            f"{cost}, {seconds_for_people(timings.wall_s)}. Run {result.run_id}, {result.mode}, {result.model}.",
+            "dim",
+        )
     )

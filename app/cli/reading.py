@@ -104,7 +104,9 @@ def read_memory(path: Path) -> Memory:
         if text.lstrip().startswith("[["):
             return Memory.from_json(text)
     except (OSError, ValueError, TypeError, IndexError) as exc:
-        raise PlanError(f"The memory in {path.name} cannot be read: {exc}.", hint="One item a line, UTF-8.") from exc
+        raise PlanError(
+            f"The memory in {path.name} cannot be read: {exc}.", hint="One item a line, UTF-8."
+        ) from exc
     return Memory(tuple(MemoryItem(line.strip()) for line in text.splitlines() if line.strip()))
 
 
@@ -118,7 +120,9 @@ def _report(result: Result, *, as_json: bool) -> None:
 def ask(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="PDF, EPUB, HTML, Markdown or text; several are read one after the other."),
+        typer.Argument(
+            metavar="FILE...", help="PDF, EPUB, HTML, Markdown or text; several are read one after the other."
+        ),
     ],
     question: Annotated[str, typer.Option("-q", "--question", help="What you want to know.")],
     mode: options.ReadingMode = None,
@@ -175,9 +179,14 @@ def resume(
 
 def continue_run(
     run: options.RunId,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The document that has grown, or a further one.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The document that has grown, or a further one.")
+    ],
     new_document: Annotated[
-        bool, typer.Option("--new-document", help="FILE is a further document, not a grown version of the last one.")
+        bool,
+        typer.Option(
+            "--new-document", help="FILE is a further document, not a grown version of the last one."
+        ),
     ] = False,
     model: options.RunModel = None,
     context_tokens: options.ContextTokens = None,
@@ -200,10 +209,14 @@ def continue_run(
 
 def branch(
     run: options.RunId,
-    step: Annotated[int, typer.Option(min=1, help="Read on from the memory after this chunk (1 = the first).")],
+    step: Annotated[
+        int, typer.Option(min=1, help="Read on from the memory after this chunk (1 = the first).")
+    ],
     memory: Annotated[
         Path | None,
-        typer.Option(help="Text file with the memory to go on with, one item a line. Default: the memory as it was."),
+        typer.Option(
+            help="Text file with the memory to go on with, one item a line. Default: the memory as it was."
+        ),
     ] = None,
     model: options.RunModel = None,
     context_tokens: options.ContextTokens = None,

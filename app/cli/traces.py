@@ -46,7 +46,7 @@ def runs(
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("run", "status", "chunks", "documents", "question", "answer"):
-        table.add_column(heading, no_wrap=heading in ("run", "status", "chunks"), overflow="ellipsis")
+        table.add_column(heading, no_wrap=True, overflow="ellipsis")
     for row in rows:
         answer = "" if row.answer is None else row.answer.text
         table.add_row(
@@ -54,8 +54,8 @@ def runs(
             row.status,
             f"{row.chunks_done}/{row.chunks_total}",
             Text(", ".join(document.name for document in row.documents)),
-            Text(row.question),
-            Text(answer),
+            Text(" ".join(row.question.split())),
+            Text(" ".join(answer.split())),
         )
     Console(highlight=False).print(table)
 
@@ -98,7 +98,9 @@ def show(
 
 def export(
     run: options.RunId,
-    format_: Annotated[ExportFormat, typer.Option("--format", help="md, html or json (everything, for audits).")],
+    format_: Annotated[
+        ExportFormat, typer.Option("--format", help="md, html or json (everything, for audits).")
+    ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File to write. Default: standard output.")
     ] = None,
@@ -169,7 +171,9 @@ def _print_head(console: Console, row: RunRow) -> None:
 
 def _print_unchanged(console: Console, number: int) -> int:
     if number:
-        console.print(Text(f"{number} {'chunk' if number == 1 else 'chunks'} without anything new", style="dim"))
+        console.print(
+            Text(f"{number} {'chunk' if number == 1 else 'chunks'} without anything new", style="dim")
+        )
     return 0
 
 

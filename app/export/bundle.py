@@ -21,7 +21,8 @@ def make_bundle(store: TraceStore, run_id: str, *, with_calls: bool) -> dict[str
     steps = list(store.steps(run.run_id))
     names = [document.name for document in run.documents]
     trace = [
-        StepMemory(chunk_index=step.chunk.index, before=step.memory_before, after=step.memory_after) for step in steps
+        StepMemory(chunk_index=step.chunk.index, before=step.memory_before, after=step.memory_after)
+        for step in steps
     ]
     totals = store.totals(run.run_id)
     bundle: dict[str, Any] = {
@@ -30,7 +31,8 @@ def make_bundle(store: TraceStore, run_id: str, *, with_calls: bool) -> dict[str
         "created_at": run.created_at.isoformat(),
         "question": run.question,
         "documents": [
-            {"name": row.name, "content_hash": row.content_hash, "pages": row.num_pages} for row in run.documents
+            {"name": row.name, "content_hash": row.content_hash, "pages": row.num_pages}
+            for row in run.documents
         ],
         "model": {"name": run.model, "fingerprint": run.spec.model_fingerprint},
         "prompts": {"name": run.spec.prompt_set, "hash": run.spec.prompt_hash},
@@ -38,7 +40,9 @@ def make_bundle(store: TraceStore, run_id: str, *, with_calls: bool) -> dict[str
         "parent": {"run_id": run.parent_run_id, "kind": run.parent_kind} if run.parent_run_id else None,
         "answer": None if run.answer is None else run.answer.text,
         "answered": None if run.answer is None else run.answer.answered,
-        "evidence": [] if run.answer is None else [claim_to_dict(claim, names) for claim in run.answer.claims],
+        "evidence": []
+        if run.answer is None
+        else [claim_to_dict(claim, names) for claim in run.answer.claims],
         "coverage": certificate_to_dict(make_certificate(store, run.run_id)),
         "steps": [_step(step) for step in steps],
         "excerpts": [

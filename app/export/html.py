@@ -18,12 +18,18 @@ ins { background: #2e9e5b33; text-decoration: none } del { background: #c0392b33
 def render(bundle: dict[str, Any]) -> str:
     """Question, answer, quotes, coverage, memory timeline with differences marked, forgotten items."""
     question = escape(bundle["question"])
-    parts = [f"<h1>{question}</h1>", f"<p>{escape(bundle['answer'] or '(no answer: ' + bundle['status'] + ')')}</p>"]
+    parts = [
+        f"<h1>{question}</h1>",
+        f"<p>{escape(bundle['answer'] or '(no answer: ' + bundle['status'] + ')')}</p>",
+    ]
     parts += [_claim(claim) for claim in bundle["evidence"]]
     cover = bundle["coverage"]
     tokens = f"{cover['tokens_read']:,} of {cover['tokens']:,} tokens"
     parts.append(f"<h2>Coverage</h2><p>{cover['pages_read']} of {cover['pages']} pages, {tokens} read.</p>")
-    gaps = [f"<li>{escape(g['document'])}, page {escape(g['label'])}: {escape(g['reason'])}</li>" for g in cover["skipped"]]
+    gaps = [
+        f"<li>{escape(g['document'])}, page {escape(g['label'])}: {escape(g['reason'])}</li>"
+        for g in cover["skipped"]
+    ]
     parts.append(f"<ul>{''.join(gaps)}</ul>" if gaps else "")
     parts.append("<h2>Memory</h2>")
     parts += [_step(step) for step in bundle["steps"] if step["memory"] != step["memory_before"]]

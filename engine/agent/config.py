@@ -58,6 +58,4 @@ class ReadingConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ReadingConfig":
         """Inverse of `to_dict`."""
-        return cls(
-            **{**values, "mode": Mode(values["mode"]), "sampling": Sampling(**values["sampling"])}
-        )
+        return cls(**{**values, "mode": Mode(values["mode"]), "sampling": Sampling(**values["sampling"])})

@@ -108,17 +108,17 @@ def certify(
     for chunk in chunks:
         reason = _gap(chunk, receipts.get(chunk.index))
         if reason:
-            for page in range(chunk.first_page, chunk.last_page + 1):
-                reasons.setdefault((chunk.document, page), reason)
+            for number in range(chunk.first_page, chunk.last_page + 1):
+                reasons.setdefault((chunk.document, number), reason)
     skipped = []
-    for number, document in enumerate(documents):
+    for position, document in enumerate(documents):
         for page in document.pages:
-            reason = reasons.get((number, page.number))
+            why = reasons.get((position, page.number))
             if not page.text.strip():
-                reason = "no text on this page"
-            if reason:
+                why = "no text on this page"
+            if why:
                 skipped.append(
-                    SkippedPage(document=document.name, page=page.number, label=page.label, reason=reason)
+                    SkippedPage(document=document.name, page=page.number, label=page.label, reason=why)
                 )
     pages = sum(len(document.pages) for document in documents)
     held = [receipts[chunk.index] for chunk in chunks if chunk.index in receipts]

@@ -163,9 +163,7 @@ class AnswerFinished:
     claims: tuple[Claim, ...]
 
 
-Event = (
-    ChunkStarted | TokenDelta | CallFinished | Incident | EvidenceFound | ChunkFinished | AnswerFinished
-)
+Event = ChunkStarted | TokenDelta | CallFinished | Incident | EvidenceFound | ChunkFinished | AnswerFinished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

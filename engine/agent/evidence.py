@@ -50,7 +50,9 @@ def support_for(after: str, before: str, document: Document, chunk: Chunk) -> li
         wanted = _content_words(sentence)
         if not wanted or normalise(sentence) in known:
             continue
-        share, best = max(((len(wanted & held) / len(wanted), i) for i, held in enumerate(words)), default=(0.0, 0))
+        share, best = max(
+            ((len(wanted & held) / len(wanted), i) for i, held in enumerate(words)), default=(0.0, 0)
+        )
         if share >= _SUPPORT_SHARE:
             start, end = places[best]
             span = Span(document=chunk.document, start=chunk.start + start, end=chunk.start + end)

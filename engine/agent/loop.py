@@ -163,7 +163,10 @@ def _again(request: Request) -> Request:
     """The one retry: the same conversation with another seed, warm enough to come out differently."""
     sampling = request.sampling
     warm = dataclasses.replace(
-        sampling, seed=sampling.seed + 1, temperature=max(sampling.temperature, 0.7), top_p=min(sampling.top_p, 0.95)
+        sampling,
+        seed=sampling.seed + 1,
+        temperature=max(sampling.temperature, 0.7),
+        top_p=min(sampling.top_p, 0.95),
     )
     return dataclasses.replace(request, sampling=warm)
 
@@ -183,9 +186,7 @@ def read_request(plan: ReadingPlan, chunk: Chunk, memory: Memory) -> Request:
         prompt=prompt,
         max_tokens=reply_tokens(plan.config, plan.prompts),
         sampling=plan.config.sampling,
-        grammar=read_grammar(
-            mode, plan.prompts, num_items=len(memory.items), num_sentences=len(chunk.units)
-        ),
+        grammar=read_grammar(mode, plan.prompts, num_items=len(memory.items), num_sentences=len(chunk.units)),
     )
 
 
@@ -323,7 +324,9 @@ def _ask_answer(
             continue
         if completion.finish_reason == "length":
             yield Incident(
-                chunk_index=None, kind=IncidentKind.ANSWER_CUT, detail="The answer hit its cap and is cut short."
+                chunk_index=None,
+                kind=IncidentKind.ANSWER_CUT,
+                detail="The answer hit its cap and is cut short.",
             )
         return text
     raise GenerationError(

@@ -39,7 +39,9 @@ class Memory:
 
     def to_json(self) -> str:
         """Canonical JSON: equal memories have equal JSON, bit for bit."""
-        return json.dumps([_item_to_list(item) for item in self.items], ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(
+            [_item_to_list(item) for item in self.items], ensure_ascii=False, separators=(",", ":")
+        )
 
     @classmethod
     def from_json(cls, text: str) -> "Memory":

@@ -1,4 +1,4 @@
-"""The plan of a reading: which chunks, with which budgets, checked against the model's window before anything starts."""
+"""The plan of a reading: chunks and budgets, checked against the model's window before anything starts."""
 
 import hashlib
 import math
@@ -204,7 +204,9 @@ def _cut(
         document_index=number,
         tokenize=backend.tokenize,
         budget_tokens=config.chunk_tokens,
-        show=(lambda text: prompts.data(readable(text, hyphenation)).text) if labelled else (lambda text: text),
+        show=(lambda text: prompts.data(readable(text, hyphenation)).text)
+        if labelled
+        else (lambda text: text),
         unit_overhead_tokens=_label_overhead(prompts, backend) if labelled else 0,
         max_units=prompts.max_sentences if labelled else None,
         overlap_tokens=config.overlap_tokens,
@@ -234,7 +236,12 @@ def _check_budgets(question: str, config: ReadingConfig, prompts: PromptSet, bac
             hint="Shorten it, or put background material into a document.",
         )
     frame = prompts.read(
-        config.mode, question=question, memory=(), section=(), pages="8888-8888", heading="W" * _HEADING_CHARACTERS
+        config.mode,
+        question=question,
+        memory=(),
+        section=(),
+        pages="8888-8888",
+        heading="W" * _HEADING_CHARACTERS,
     )
     items = 0
     if config.mode is Mode.EXTRACTIVE:

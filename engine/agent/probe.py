@@ -41,7 +41,9 @@ def probe(plan: ReadingPlan, backend: Backend, *, cancel: CancelToken | None = N
     if not count:
         return Estimate(wall_s=0.0, tokens_per_s=0.0, num_samples=0)
     chosen = [others[(2 * i + 1) * len(others) // (2 * count)] for i in range(count)]
-    if len(plan.chunks) > 1:  # never a chunk that is measured afterwards: its prompt would still be in the cache
+    if (
+        len(plan.chunks) > 1
+    ):  # never a chunk that is measured afterwards: its prompt would still be in the cache
         backend.generate([read_request(plan, plan.chunks[0], EMPTY)], cancel=cancel)
     tokens, seconds = 0, 0.0
     for chunk in chosen:

@@ -98,7 +98,9 @@ class PromptSet:
         Raises:
             PlanError: the set has no prompt for this mode.
         """
-        template = {Mode.FAITHFUL: self.faithful, Mode.GATED: self.gated, Mode.EXTRACTIVE: self.extractive}[mode]
+        template = {Mode.FAITHFUL: self.faithful, Mode.GATED: self.gated, Mode.EXTRACTIVE: self.extractive}[
+            mode
+        ]
         if not template:
             raise PlanError(f"The prompt set {self.name} has no prompt for the mode {mode}.")
         header = self._fill(

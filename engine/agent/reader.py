@@ -85,7 +85,11 @@ class _Drive:
         try:
             while True:
                 item = reading.send(reply)
-                reply = self._complete(item) if isinstance(item, Ask) else self._tell(item)
+                if isinstance(item, Ask):
+                    reply = self._complete(item)
+                else:
+                    self._tell(item)
+                    reply = None
         except StopIteration as stop:
             answer: AnswerFinished = stop.value
             return answer

@@ -15,7 +15,7 @@ _THINK_OPEN = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
 _THINK_CLOSE = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 
 
-class UnusableReply(Exception):  # noqa: N818 - handled inside the loop, never shown to a user
+class UnusableReply(Exception):  # handled inside the loop, never shown to a user
     """A reply that cannot become the memory. `kind` says why."""
 
     def __init__(self, kind: IncidentKind) -> None:
@@ -136,7 +136,8 @@ def _split_labels(text: str, prompts: PromptSet) -> list[str]:
     if prompts.label_separator:
         return text.split()
     frame = "|".join(
-        re.escape(label).replace(re.escape("{n}"), r"\d+") for label in (prompts.memory_label, prompts.sentence_label)
+        re.escape(label).replace(re.escape("{n}"), r"\d+")
+        for label in (prompts.memory_label, prompts.sentence_label)
     )
     words = re.findall(frame, text)
     if "".join(words) != "".join(text.split()):

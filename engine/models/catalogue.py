@@ -49,7 +49,8 @@ def find_model(wanted: str | None, data_folder: Path) -> Path:
         if BUNDLED.is_file():
             return BUNDLED
         raise ModelNotFoundError(
-            "The bundled model is missing from this installation.", hint="Reinstall, or name a GGUF with --model."
+            "The bundled model is missing from this installation.",
+            hint="Reinstall, or name a GGUF with --model.",
         )
     path = Path(wanted).expanduser()
     if path.is_file():

@@ -75,7 +75,8 @@ def test_what_is_not_named_is_forgotten() -> None:
 
 def test_faithful_mode_overwrites_with_the_whole_reply() -> None:
     backend, plan = one_chunk_a_page(
-        ["A harbour.", "The quay was built by Aldous Finch.", "Aldous Finch built it.", "Aldous Finch."], Mode.FAITHFUL
+        ["A harbour.", "The quay was built by Aldous Finch.", "Aldous Finch built it.", "Aldous Finch."],
+        Mode.FAITHFUL,
     )
     answer, store = read_with(backend, plan)
     assert [event.memory_after.text for event in store.of(ChunkFinished)][-1] == "Aldous Finch built it."
@@ -84,7 +85,9 @@ def test_faithful_mode_overwrites_with_the_whole_reply() -> None:
 
 
 def test_gated_mode_leaves_the_memory_bit_for_bit() -> None:
-    backend, plan = one_chunk_a_page(["KEEP", "UPDATE\n  The quay:  Finch, 1871. ", "KEEP", "Finch"], Mode.GATED)
+    backend, plan = one_chunk_a_page(
+        ["KEEP", "UPDATE\n  The quay:  Finch, 1871. ", "KEEP", "Finch"], Mode.GATED
+    )
     _, store = read_with(backend, plan)
     steps = store.of(ChunkFinished)
     assert steps[2].memory_before == steps[2].memory_after == steps[1].memory_after

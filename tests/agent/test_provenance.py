@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ B = MemoryItem("The light is new.", Span(document=0, start=20, end=37))
 def steps(*memories: Memory) -> list[StepMemory]:
     return [
         StepMemory(chunk_index=index, before=before, after=after)
-        for index, (before, after) in enumerate(zip(memories, memories[1:], strict=False))
+        for index, (before, after) in enumerate(pairwise(memories))
     ]
 
 

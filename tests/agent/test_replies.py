@@ -58,7 +58,10 @@ def test_unclosed_thinking_is_unusable() -> None:
 
 def test_gate_verdicts() -> None:
     assert parse_memory("KEEP", Mode.GATED, STANDARD) is None
-    assert parse_memory("UPDATE\nThe quay was built in 1871.", Mode.GATED, STANDARD) == "The quay was built in 1871."
+    assert (
+        parse_memory("UPDATE\nThe quay was built in 1871.", Mode.GATED, STANDARD)
+        == "The quay was built in 1871."
+    )
     with pytest.raises(UnusableReply):
         parse_memory("The quay was built in 1871.", Mode.GATED, STANDARD)
     with pytest.raises(UnusableReply):
@@ -66,7 +69,8 @@ def test_gate_verdicts() -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", ["The document does not say.", "the document does not say", "The document does not say who paid for it."]
+    "reply",
+    ["The document does not say.", "the document does not say", "The document does not say who paid for it."],
 )
 def test_abstaining_is_understood(reply: str) -> None:
     assert parse_answer(reply, STANDARD) is None
