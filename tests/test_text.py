@@ -136,8 +136,8 @@ def test_segmentation_is_linear(unit: str) -> None:
 
 
 def test_hyphens_at_line_ends_by_evidence() -> None:
-    document = "The exceptions were stock-based. An excep-\ntion is stock-\nbased, well-"
-        "\nknown to the Anglo-\nSaxons."
+    document = "The exceptions were stock-based. An excep-\ntion is stock-\nbased, "
+    document += "well-\nknown to the Anglo-\nSaxons."
     hyphenation = Hyphenation(document + " exception well known")
     assert readable(document, hyphenation) == (
         "The exceptions were stock-based. An exception is stock-based, well-known to the Anglo-Saxons."
