@@ -1,9 +1,12 @@
 """How text becomes bytes in the database and comes back bit for bit.
 
 Text of documents may hold NULs and lone surrogates (PDFs with broken fonts, file names that are not UTF-8).
-All bodies are therefore UTF-8 with surrogates passed through, in BLOBs. Prompts and replies are deflated
-against a dictionary of what the database holds anyway (the chunk's text, the memory, the wording), so that a
-prompt costs the bytes in which it differs from them: see docs/decisions/0005-trace-store.md for the figures.
+All bodies are therefore UTF-8 with surrogates passed through, in BLOBs.
+
+Prompts and replies are deflated against a dictionary of what the database holds anyway: the chunk's text, the
+memory, the wording. Measured on English books in chunks of 20,000 characters: a prompt of 23 KB takes 7.6 KB
+compressed alone, 0.6 KB in the faithful mode and 1.2 KB in the extractive mode with the dictionary; a whole step
+takes 2.9 KB and 2.1 KB. Deflate looks back 32 KiB, so that longer chunks gain less.
 """
 
 import hashlib

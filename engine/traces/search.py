@@ -16,7 +16,7 @@ from sqlite_utils import Database
 from engine.traces.database import fetch
 from engine.traces.texts import get_text
 
-_DIVIDED = re.compile(r"(\w+)[-\u2010\u00ad]\s*\n\s*(\w+)")
+_DIVIDED = re.compile(r"(?<!\w)(\w++)[-\u2010\u00ad][ \t]*+\n\s*+(\w++)")
 _IDEOGRAPH = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
 _TERM = re.compile(r'"([^"]*)"|(\S+)')
 _WORD = re.compile(r"\w+")

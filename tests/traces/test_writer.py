@@ -250,6 +250,12 @@ def test_token_deltas_are_not_kept(store: TraceStore) -> None:
         assert store.checkpoint(writer.run_id).next_chunk_index == 1
 
 
+def fill(writer: RunWriter, told: Iterable[Record]) -> None:
+    observe_all(writer, told)
+    for number in range(1000):
+        writer.save_certificate("x" * number * 1000)
+
+
 def test_full_disk_keeps_whole_chunks(store: TraceStore) -> None:
     with begin(store) as writer:
         told = records(writer.run_id, [DOCUMENT], CHUNKS)
@@ -260,7 +266,7 @@ def test_full_disk_keeps_whole_chunks(store: TraceStore) -> None:
         (pages,) = store.db.conn.execute("PRAGMA page_count").fetchone()
         store.db.conn.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(StoreError, match="full"):
-            observe_all(writer, told)
+            fill(writer, told)
         store.db.conn.execute("PRAGMA max_page_count = 1000000")
         assert store.verify() == []
         assert store.checkpoint(writer.run_id).next_chunk_index >= 2
