@@ -30,13 +30,15 @@ EXIT_CANCELLED = 130
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
-        code = app(args=arguments, standalone_mode=False, prog_name="palimpsest")
+        app(args=arguments, prog_name="palimpsest")
+    except SystemExit as exc:  # how Typer reports wrong usage, --help and `typer.Exit`
+        return exc.code if isinstance(exc.code, int) else int(exc.code is not None)
     except PalimpsestError as exc:
         _say(f"Error: {exc.message}", exc.hint)
         return next((code for kind, code in EXIT_CODES.items() if isinstance(exc, kind)), 1)
     except (Cancelled, KeyboardInterrupt):
         return EXIT_CANCELLED
-    return code if isinstance(code, int) else 0
+    return 0
 
 
 def main() -> None:

@@ -1,12 +1,12 @@
 """What a reply may look like (GBNF grammars) and what it means (parsers). Both sides of one contract, side by side."""
 
-import json
 import re
 from dataclasses import dataclass
 
 from engine.agent.config import Mode
 from engine.agent.events import IncidentKind
 from engine.agent.prompts import PromptSet
+from engine.backends.gbnf import quote
 
 NOT_STATED = "The document does not say."
 """What people are shown when the document does not answer the question."""
@@ -43,19 +43,19 @@ def read_grammar(mode: Mode, prompts: PromptSet, *, num_items: int, num_sentence
     if mode is Mode.FAITHFUL:
         return None
     if mode is Mode.GATED:
-        return f"root ::= {_literal(prompts.keep)} | {_literal(prompts.update)} " + r'"\n" [^\x00]+'
+        return f"root ::= {quote(prompts.keep)} | {quote(prompts.update)} " + r'"\n" [^\x00]+'
     labels = [prompts.memory_label.format(n=n + 1) for n in range(num_items)]
     labels += [prompts.sentence_label.format(n=n + 1) for n in range(num_sentences)]
     more = max(0, min(prompts.max_items, len(labels)) - 1)
-    separator = f"{_literal(prompts.label_separator)} " if prompts.label_separator else ""
+    separator = f"{quote(prompts.label_separator)} " if prompts.label_separator else ""
     note = ""
     if prompts.note_prefix:
-        note = f' (" " {_literal(prompts.note_prefix)} [^\\n\\x00]+)?'
+        note = f' (" " {quote(prompts.note_prefix)} [^\\n\\x00]+)?'
     return "\n".join(
         [
-            f"root ::= {_literal(prompts.unchanged)} | labels{note}",
+            f"root ::= {quote(prompts.unchanged)} | labels{note}",
             f"labels ::= label ({separator}label){{0,{more}}}",
-            f"label ::= {' | '.join(_literal(label) for label in labels)}",
+            f"label ::= {' | '.join(quote(label) for label in labels)}",
         ]
     )
 
@@ -147,8 +147,3 @@ def _split_labels(text: str, prompts: PromptSet) -> list[str]:
 
 def _letters(text: str) -> str:
     return "".join(character for character in text.casefold() if character.isalnum())
-
-
-def _literal(text: str) -> str:
-    """A GBNF string literal."""
-    return json.dumps(text)
