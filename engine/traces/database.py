@@ -108,6 +108,8 @@ def store_errors(path: Path) -> Iterator[None]:
         if mapped is None:
             raise
         raise mapped from exc
+    except UnicodeDecodeError as exc:  # SQLite quotes damaged names in its messages
+        raise damaged(path) from exc
     except OSError as exc:
         raise StoreError(
             f"The database {path.name} cannot be reached: {exc.strerror or 'input/output error'}.",

@@ -5,6 +5,7 @@ a run.
 """
 
 import functools
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from engine.traces import counting, creation, library, queries, search
 from engine.traces.checkpoint import Checkpoint, find_run, read_checkpoint
 from engine.traces.counting import DocumentCount
 from engine.traces.creation import Parent, PlannedChunk
-from engine.traces.database import connect, store_errors, transaction, update
+from engine.traces.database import connect, damaged, store_errors, transaction, update
 from engine.traces.events import spec_from_json
 from engine.traces.lease import take
 from engine.traces.migrations import migrate
@@ -84,8 +85,11 @@ class TraceStore:
             self.db = connect(path, busy_timeout_s=busy_timeout_s)
             try:
                 migrate(self.db, path)
-            except BaseException:
+            except BaseException as exc:
                 self.db.close()
+                # A changed byte in the schema's own text gives columns and tables other names.
+                if isinstance(exc, sqlite3.OperationalError) and exc.sqlite_errorcode == sqlite3.SQLITE_ERROR:
+                    raise damaged(path) from exc
                 raise
 
     def close(self) -> None:

@@ -53,6 +53,8 @@ CHANGES = {
     "chunk": "UPDATE chunks SET last_page = 99 WHERE chunk_index = 1",
     "certificate": "UPDATE certificates SET certificate_json = '{}'",
     "index": "DELETE FROM pages_fts_docsize WHERE id = 2",
+    "index lookup": "UPDATE pages_fts_idx SET pgno = pgno + 2",
+    "index entry": "UPDATE pages_fts_data SET block = zeroblob(length(block)) WHERE id > 1000",
     "schema": "DROP INDEX pages_start",
 }
 
