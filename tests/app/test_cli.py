@@ -26,7 +26,9 @@ COMMAND = [sys.executable, "-m", "palimpsest"]
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
     path = tmp_path / "book.txt"
-    filler = [f"On day {n} the wind came from the north and the boats stayed in the harbour." for n in range(60)]
+    filler = [
+        f"On day {n} the wind came from the north and the boats stayed in the harbour." for n in range(60)
+    ]
     path.write_text(" ".join([*filler[:30], FACT, *filler[30:]]), "utf-8")
     return path
 
@@ -102,7 +104,9 @@ def test_branch_and_continue(call: Call, book: Path, tmp_path: Path) -> None:
     branched = call("branch", run_id, "--step", 1, "--memory", memory, "--json", "--quiet")
     assert branched["run_id"] != run_id
     assert branched["coverage"]["tokens"] == branched["coverage"]["tokens_read"]
-    book.write_text(book.read_text("utf-8") + " The lamp of the mole was lit by gas. It was put out in May.", "utf-8")
+    book.write_text(
+        book.read_text("utf-8") + " The lamp of the mole was lit by gas. It was put out in May.", "utf-8"
+    )
     grown = call("continue", run_id, book, "--json", "--quiet")
     assert grown["coverage"]["tokens"] == grown["coverage"]["tokens_read"]
     assert call("verify", "--json")["ok"]
@@ -145,11 +149,13 @@ def test_usage_errors_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--version"]) == 0
 
 
-def test_a_damaged_database_is_found(call: Call, book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_database_is_found(
+    call: Call, book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     call("ask", book, "-q", QUESTION, "--json", "--quiet")
     database = tmp_path / "data" / "traces.db"
     data = bytearray(database.read_bytes())
-    place = data.find(b"the boats stayed")
+    place = data.find(b"granite quay of Osterhaven?")
     assert place > 0
     data[place] ^= 1
     database.write_bytes(data)
@@ -157,7 +163,7 @@ def test_a_damaged_database_is_found(call: Call, book: Path, tmp_path: Path, cap
     assert capsys.readouterr().out.strip()
 
 
-def wait_for(condition: Callable[[], bool], *, timeout_s: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], *, timeout_s: float = 120) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "timed out"
@@ -166,9 +172,11 @@ def wait_for(condition: Callable[[], bool], *, timeout_s: float = 60) -> None:
 
 def test_ctrl_c_stops_and_resume_goes_on(tmp_path: Path, call: Call) -> None:
     path = tmp_path / "long.txt"
-    path.write_text(" ".join(f"On day {n} the wind was {n % 9} and the sea calm." for n in range(6000)), "utf-8")
+    path.write_text(
+        " ".join(f"On day {n} the wind was {n % 9} and the sea calm." for n in range(3000)), "utf-8"
+    )
     child = subprocess.Popen(
-        [*COMMAND, "ask", str(path), "-q", "What was the wind on day 4000?", "--json"],
+        [*COMMAND, "ask", str(path), "-q", "What was the wind on day 2000?", "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
