@@ -32,7 +32,7 @@ from engine.traces.store import TraceStore
 from engine.traces.writer import RunWriter
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ModelChoice:
     """Which model to read with, and how to run it.
 

@@ -3,7 +3,7 @@
 import json
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -88,9 +88,22 @@ def cancel_on_interrupt() -> Iterator[CancelToken]:
             signal.signal(number, handler)
 
 
-def _session(folder: Path | None, choice: ModelChoice, token: CancelToken, *, quiet: bool) -> Session:
-    front = ConsoleFront(Console(stderr=True), quiet=quiet)
-    return Session(data_dir(folder), choice=choice, front=front, cancel=token)
+def _conduct(
+    action: Callable[[Session], Result],
+    choice: ModelChoice,
+    folder: Path | None,
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Carry out a reading that Ctrl-C can stop, and print its result."""
+    with cancel_on_interrupt() as token:
+        front = ConsoleFront(Console(stderr=True), quiet=quiet)
+        result = action(Session(data_dir(folder), choice=choice, front=front, cancel=token))
+    if as_json:
+        print(json.dumps(result.to_dict(), ensure_ascii=False))
+    else:
+        print_result(result)
 
 
 def read_memory(path: Path) -> Memory:
@@ -108,13 +121,6 @@ def read_memory(path: Path) -> Memory:
             f"The memory in {path.name} cannot be read: {exc}.", hint="One item a line, UTF-8."
         ) from exc
     return Memory(tuple(MemoryItem(line.strip()) for line in text.splitlines() if line.strip()))
-
-
-def _report(result: Result, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result.to_dict(), ensure_ascii=False))
-    else:
-        print_result(result)
 
 
 def ask(
@@ -141,9 +147,7 @@ def ask(
     data: options.DataDir = None,
 ) -> None:
     """Read whole documents and answer a question with verified quotes."""
-    choice = ModelChoice(
-        model=model, context_tokens=context_tokens, num_threads=threads, num_gpu_layers=gpu_layers
-    )
+    choice = ModelChoice(model, context_tokens, threads, gpu_layers)
     settings = ReadingOptions(
         mode=mode,
         chunk_tokens=chunk_tokens,
@@ -151,10 +155,13 @@ def ask(
         overlap_tokens=overlap_tokens,
         sampling=Sampling(temperature=temperature, seed=seed),
     )
-    with cancel_on_interrupt() as token:
-        session = _session(data, choice, token, quiet=quiet)
-        result = session.ask(files, question, options=settings, password=password, estimate=not quiet)
-    _report(result, as_json=as_json)
+    _conduct(
+        lambda session: session.ask(files, question, options=settings, password=password, estimate=not quiet),
+        choice,
+        data,
+        quiet=quiet,
+        as_json=as_json,
+    )
 
 
 def resume(
@@ -169,12 +176,10 @@ def resume(
     data: options.DataDir = None,
 ) -> None:
     """Go on with a run that was stopped or killed; print its result as `ask` does."""
-    choice = ModelChoice(
-        model=model, context_tokens=context_tokens, num_threads=threads, num_gpu_layers=gpu_layers
+    choice = ModelChoice(model, context_tokens, threads, gpu_layers)
+    _conduct(
+        lambda session: session.resume(run, password=password), choice, data, quiet=quiet, as_json=as_json
     )
-    with cancel_on_interrupt() as token:
-        result = _session(data, choice, token, quiet=quiet).resume(run, password=password)
-    _report(result, as_json=as_json)
 
 
 def continue_run(
@@ -198,13 +203,14 @@ def continue_run(
     data: options.DataDir = None,
 ) -> None:
     """Read on from the last memory of a finished run in a document that has grown."""
-    choice = ModelChoice(
-        model=model, context_tokens=context_tokens, num_threads=threads, num_gpu_layers=gpu_layers
+    choice = ModelChoice(model, context_tokens, threads, gpu_layers)
+    _conduct(
+        lambda session: session.continue_run(run, file, is_new_document=new_document, password=password),
+        choice,
+        data,
+        quiet=quiet,
+        as_json=as_json,
     )
-    with cancel_on_interrupt() as token:
-        session = _session(data, choice, token, quiet=quiet)
-        result = session.continue_run(run, file, is_new_document=new_document, password=password)
-    _report(result, as_json=as_json)
 
 
 def branch(
@@ -228,11 +234,12 @@ def branch(
     data: options.DataDir = None,
 ) -> None:
     """Start a new run from a step of another one, with its memory or an edited one."""
-    choice = ModelChoice(
-        model=model, context_tokens=context_tokens, num_threads=threads, num_gpu_layers=gpu_layers
+    choice = ModelChoice(model, context_tokens, threads, gpu_layers)
+    edited = None if memory is None else read_memory(memory)
+    _conduct(
+        lambda session: session.branch(run, step, memory=edited, password=password),
+        choice,
+        data,
+        quiet=quiet,
+        as_json=as_json,
     )
-    with cancel_on_interrupt() as token:
-        session = _session(data, choice, token, quiet=quiet)
-        edited = None if memory is None else read_memory(memory)
-        result = session.branch(run, step, memory=edited, password=password)
-    _report(result, as_json=as_json)

@@ -78,7 +78,7 @@ def show(
         trace: list[StepMemory] = []
         unchanged = 0
         for taken in store.steps(row.run_id):
-            trace.append(_memory_of(taken))
+            trace.append(taken.memories)
             if step is not None and taken.chunk.index != step - 1:
                 continue
             if taken.outcome is Outcome.UNCHANGED and not every and step is None:
@@ -152,10 +152,6 @@ def run_to_dict(row: RunRow) -> dict[str, Any]:
         "error": row.error,
         "parent_run_id": row.parent_run_id,
     }
-
-
-def _memory_of(step: StepRow) -> StepMemory:
-    return StepMemory(chunk_index=step.chunk.index, before=step.memory_before, after=step.memory_after)
 
 
 def _print_head(console: Console, row: RunRow) -> None:

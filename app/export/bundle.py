@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.agent.provenance import StepMemory, forgotten
+from engine.agent.provenance import forgotten
 from engine.agent.result import certificate_to_dict, claim_to_dict
 from engine.session import make_certificate
 from engine.traces.rows import StepRow
@@ -20,10 +20,6 @@ def make_bundle(store: TraceStore, run_id: str, *, with_calls: bool) -> dict[str
     run = store.get_run(run_id)
     steps = list(store.steps(run.run_id))
     names = [document.name for document in run.documents]
-    trace = [
-        StepMemory(chunk_index=step.chunk.index, before=step.memory_before, after=step.memory_after)
-        for step in steps
-    ]
     totals = store.totals(run.run_id)
     bundle: dict[str, Any] = {
         "run_id": run.run_id,
@@ -63,7 +59,7 @@ def make_bundle(store: TraceStore, run_id: str, *, with_calls: bool) -> dict[str
                 "entered_chunk": None if life.entered is None else life.entered + 1,
                 "dropped_chunk": None if life.dropped is None else life.dropped + 1,
             }
-            for life in forgotten(trace)
+            for life in forgotten(step.memories for step in steps)
         ],
         "incidents": [
             {

@@ -8,6 +8,7 @@ from typing import Literal
 
 from engine.agent.events import AnswerFinished, Evidence, IncidentKind, Outcome, Purpose, Receipt
 from engine.agent.memory import Memory
+from engine.agent.provenance import StepMemory
 from engine.agent.run import RunSpec
 from engine.backends.base import FinishReason, Prompt
 from engine.traces.creation import ParentKind
@@ -119,6 +120,11 @@ class StepRow:
     memory_after: Memory
     outcome: Outcome
     receipt: Receipt
+
+    @property
+    def memories(self) -> StepMemory:
+        """The memory around the chunk, as provenance wants it."""
+        return StepMemory(chunk_index=self.chunk.index, before=self.memory_before, after=self.memory_after)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
