@@ -293,7 +293,7 @@ def _chunk(
 ) -> Chunk:
     visible = _VISIBLE.search(document.text, units[0].start, units[-1].end)
     first = document.page_at(visible.start() if visible else units[0].start)
-    last_visible = units[-1].start + len(document.text[units[-1].start : units[-1].end].rstrip()) - 1
+    last_visible = units[0].start + len(document.text[units[0].start : units[-1].end].rstrip()) - 1
     last = document.page_at(max(last_visible, first.start))
     return Chunk(
         index=index,

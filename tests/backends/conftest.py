@@ -14,9 +14,14 @@ from tests.backends import tiny_gguf
 STARTER = Path(__file__).parents[2] / "resources" / "models" / "palimpsest-starter.gguf"
 WORDS = ("stone", "river", "Müller", "— and", "日本", "12", "wind 😀", "the", "\n", "<|s1|>")
 
+LONG = "root ::= " + '"<|s1|>" "<|s2|>" ' * 30
+"""A grammar for a reply of sixty labels: a trained model left to itself may end after one."""
+
 
 def scripted_reply(request: Request) -> str:
     """A long reply that depends on the prompt, and on the seed unless greedy; labels under a grammar."""
+    if request.grammar == LONG:
+        return "<|s1|><|s2|>" * 30
     if request.grammar is not None:
         return "<|s1|><|s2|>"
     seed = request.sampling.seed if request.sampling.temperature else 0
