@@ -67,7 +67,7 @@ class ReadingDisplay:
             self._live = Live(
                 console=self._console,
                 refresh_per_second=_REFRESH_PER_S,
-                get_renderable=self._render,
+                get_renderable=self.render,
                 transient=True,
             )
             self._live.start()
@@ -126,7 +126,8 @@ class ReadingDisplay:
             parts.append(f"{self._incidents} replies handled")
         return " · ".join(parts)
 
-    def _render(self) -> RenderableType:
+    def render(self) -> RenderableType:
+        """The display as it stands."""
         bar = ProgressBar(total=max(self._tokens_total, 1), completed=self._tokens_done)
         head = Table.grid(expand=True)
         head.add_row(Text(self._line(), overflow="ellipsis", no_wrap=True))

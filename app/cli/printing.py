@@ -8,9 +8,9 @@ from app.cli.console import seconds_for_people
 from engine.agent.result import Result
 
 
-def print_result(result: Result) -> None:
-    """Answer, quotes with their pages, coverage and cost, on standard output."""
-    console = Console(highlight=False, soft_wrap=True)
+def print_result(result: Result, console: Console | None = None) -> None:
+    """Answer, quotes with their pages, coverage and cost; on standard output by default."""
+    console = console or Console(highlight=False, soft_wrap=True)
     console.print()
     console.print(Text(result.answer.text, style="bold"))
     for claim in result.answer.claims:

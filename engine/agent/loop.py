@@ -34,6 +34,7 @@ from engine.agent.replies import (
     NOT_STATED,
     Labels,
     UnusableReply,
+    answer_grammar,
     parse_answer,
     parse_labels,
     parse_memory,
@@ -313,6 +314,7 @@ def _ask_answer(
         prompt=plan.prompts.final(plan.config.mode, question=plan.question, memory=memory.texts),
         max_tokens=plan.config.answer_tokens,
         sampling=plan.config.sampling,
+        grammar=answer_grammar(plan.prompts, memory.texts),
     )
     for attempt in range(2):
         completion = yield from _ask(request, None, Purpose.ANSWER, attempt)

@@ -43,6 +43,8 @@ class PromptSet:
         update: gate verdict "memory follows".
         note_prefix: introduces the optional note after the labels; "" = this set has no notes.
         not_stated: the reply that says that the document does not say.
+        answer_is_excerpt: whether answers are held to unbroken words of one memory item, for models too small to be
+            trusted with more.
         data_prefix: put before every piece of data.
         max_sentences: most sentences that one chunk may hold in extractive mode (labels that exist).
         max_items: most items that the memory may hold in extractive mode.
@@ -67,6 +69,7 @@ class PromptSet:
     update: str = "UPDATE"
     note_prefix: str = ""
     not_stated: str = "The document does not say."
+    answer_is_excerpt: bool = False
     data_prefix: str = ""
     max_sentences: int = 400
     max_items: int = 60
@@ -230,6 +233,7 @@ STARTER = PromptSet(
     label_separator="",
     unchanged="<|none|>",
     not_stated="<|none|>",
+    answer_is_excerpt=True,
     data_prefix=" ",
     max_sentences=64,
     max_items=8,

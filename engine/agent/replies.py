@@ -1,6 +1,7 @@
 """What a reply may look like (GBNF grammars) and what it means (parsers). Both sides of one contract, side by side."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.agent.config import Mode
@@ -11,6 +12,7 @@ from engine.backends.gbnf import quote
 NOT_STATED = "The document does not say."
 """What people are shown when the document does not answer the question."""
 
+_EXCERPT_WORD = re.compile(r"[^\s.,;:!?\"“”()\[\]]+(?:[.,:]\d+)*")
 _THINK_OPEN = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
 _THINK_CLOSE = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 
@@ -58,6 +60,33 @@ def read_grammar(mode: Mode, prompts: PromptSet, *, num_items: int, num_sentence
             f"label ::= {' | '.join(quote(label) for label in labels)}",
         ]
     )
+
+
+def answer_grammar(prompts: PromptSet, memory: Sequence[str]) -> str | None:
+    """GBNF for the final reply: unbroken words of one item, or that the document does not say; None = free.
+
+    Every word is a rule that may be followed by the next one, so that an excerpt can begin and end at any word but
+    holds the punctuation between its words as it stands.
+    """
+    if not prompts.answer_is_excerpt:
+        return None
+    starts: list[str] = []
+    rules: list[str] = []
+    for number, text in enumerate(memory):
+        words = [match.span() for match in _EXCERPT_WORD.finditer(text)]
+        for place, (start, end) in enumerate(words):
+            name = f"w{number}-{place}"
+            starts.append(name)
+            body = quote(text[start:end])
+            if place + 1 < len(words):
+                gap = text[end : words[place + 1][0]]
+                body += f" ({quote(gap) + ' ' if gap else ''}w{number}-{place + 1})?"
+            rules.append(f"{name} ::= {body}")
+    if not starts:
+        return f"root ::= {quote(prompts.not_stated)}"
+    prefix = f"{quote(prompts.data_prefix)} " if prompts.data_prefix else ""
+    root = f"root ::= {quote(prompts.not_stated)} | {prefix}excerpt"
+    return "\n".join([root, f"excerpt ::= {' | '.join(starts)}", *rules])
 
 
 def parse_labels(reply: str, prompts: PromptSet, *, num_items: int, num_sentences: int) -> Labels | None:

@@ -6,12 +6,14 @@ from engine.agent.prompts import STANDARD, STARTER
 from engine.agent.replies import (
     Labels,
     UnusableReply,
+    answer_grammar,
     parse_answer,
     parse_labels,
     parse_memory,
     read_grammar,
     strip_thinking,
 )
+from engine.backends import gbnf
 
 
 @pytest.mark.parametrize(
@@ -79,6 +81,37 @@ def test_abstaining_is_understood(reply: str) -> None:
 def test_an_answer_that_begins_like_the_starter_sets_sign_is_an_answer() -> None:
     assert parse_answer("None of them", STARTER) == "None of them"
     assert parse_answer(" <|none|>", STARTER) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "fits"),
+    [
+        (" Marlow & Finch", True),
+        (" 412,600 crowns", True),
+        (" Finch for 412,600", True),
+        (" 3.5", True),
+        (" dredging, the basin", True),
+        (" dredging the basin", False),
+        (" Finch crowns", False),
+        (" Marl", False),
+        (" Marlow & Finch.", False),
+        ("<|none|>", True),
+        ("", False),
+    ],
+)
+def test_an_excerpt_is_unbroken_words_of_one_item(reply: str, fits: bool) -> None:
+    memory = [
+        'The "contract" went to Marlow & Finch for 412,600 crowns.',
+        "For dredging, the basin is 3.5 m deep.",
+    ]
+    grammar = answer_grammar(STARTER, memory)
+    assert grammar is not None
+    assert gbnf.parse(grammar).matches(reply) is fits
+
+
+def test_only_sets_that_say_so_hold_answers_to_excerpts() -> None:
+    assert answer_grammar(STANDARD, ["The quay is old."]) is None
+    assert answer_grammar(STARTER, ["..."]) == 'root ::= "<|none|>"'
 
 
 def test_a_grammar_names_only_labels_that_exist() -> None:

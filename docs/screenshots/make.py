@@ -1,0 +1,78 @@
+"""Makes ask.svg: what `palimpsest ask` shows on a terminal, from a real reading of the sample by the bundled model.
+
+python docs/screenshots/make.py
+"""
+
+import tempfile
+from contextlib import AbstractContextManager
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from app.cli.console import ReadingDisplay
+from app.cli.printing import print_result
+from app.cli.reading import ConsoleFront
+from engine.agent.events import ChunkStarted, Record
+from engine.agent.loop import Start
+from engine.agent.plan import ReadingPlan
+from engine.agent.reader import Observer
+from engine.paths import RESOURCES
+from engine.session import Session
+
+HERE = Path(__file__).parent
+SAMPLE = RESOURCES / "samples" / "kestrelmouth-report.pdf"
+QUESTION = "To whom was the contract for the foundations of the electric cranes awarded?"
+SHOWN_AFTER = 0.6
+"""Part of the reading after which the display is photographed."""
+
+
+class Photographer(ConsoleFront):
+    """Prints the live display once, in the middle of the reading."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console, quiet=False)
+        self._paper = console
+        self._inner: ReadingDisplay | None = None
+        self._at = -1
+
+    def display(self, plan: ReadingPlan, start: Start) -> AbstractContextManager[Observer | None]:
+        """Watch with a display that is never drawn live."""
+        self._inner = ReadingDisplay(plan, Console(file=StringIO()))
+        self._at = int(SHOWN_AFTER * len(plan.chunks))
+        return _Watch(self._inner, self)
+
+    def observe(self, record: Record) -> None:
+        """Pass the event on, and print the display at the chosen chunk."""
+        assert self._inner is not None
+        self._inner.observe(record)
+        if isinstance(record.event, ChunkStarted) and record.event.chunk_index == self._at:
+            self._paper.print(self._inner.render())
+
+
+class _Watch(AbstractContextManager[Observer | None]):
+    def __init__(self, inner: ReadingDisplay, observer: Observer) -> None:
+        self._inner = inner
+        self._observer = observer
+
+    def __enter__(self) -> Observer:
+        self._inner.__enter__()
+        return self._observer
+
+    def __exit__(self, *args: object) -> None:
+        self._inner.__exit__(None, None, None)
+
+
+def main() -> None:
+    """Read and write the picture."""
+    console = Console(record=True, width=110, file=StringIO(), force_terminal=True, highlight=False)
+    console.print(Text(f'$ palimpsest ask {SAMPLE.name} -q "{QUESTION}"', style="bold"))
+    with tempfile.TemporaryDirectory() as folder:
+        result = Session(Path(folder), front=Photographer(console)).ask([SAMPLE], QUESTION)
+    print_result(result, console)
+    console.save_svg(str(HERE / "ask.svg"), title="palimpsest")
+
+
+if __name__ == "__main__":
+    main()
