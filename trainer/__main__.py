@@ -25,7 +25,6 @@ def _parser() -> argparse.ArgumentParser:
     starter.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long")
     starter.add_argument("--steps", type=int, default=Course().total_steps, help="whole course")
     starter.add_argument("--seed", type=int, default=0)
-    starter.add_argument("--no-compile", action="store_true", help="start at once, train slower")
     export = commands.add_parser("export", help="write a checkpoint as GGUF, if the file agrees")
     export.add_argument("--work", type=Path, required=True, help="work folder of the run")
     export.add_argument("--output", type=Path, required=True, help="file to write or replace")
@@ -45,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(export_checkpoint(options.work, options.output, info))
         return 0
     course = Course(total_steps=options.steps)
-    settings = Settings(course=course, seed=options.seed, compile=not options.no_compile)
+    settings = Settings(course=course, seed=options.seed)
     train(options.corpus, options.work, settings, minutes=options.minutes)
     return 0
 

@@ -19,12 +19,17 @@ from trainer.tokens import Codec
 class LossWeights:
     """Weight of each group of targets in the loss; each group is averaged on its own."""
 
-    reply: float = 1.0
+    reply: float = 2.0
     flags: float = 1.0
-    text: float = 1.0
-    copied: float = 0.5
+    text: float = 0.6
+    copied: float = 1.0
+    matches: float = 1.0
     first_reply_token: float = 2.0
     """Weight of a reply's first token, which holds the decision, against the others' 1."""
+
+
+MIN_TARGETS = {"reply": 16, "flags": 24, "text": 300, "copied": 100, "matches": 80}
+"""Targets that a group needs to count in full: a batch with a few of them must not shout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +66,7 @@ def collate(rendered: list[Rendered], codec: Codec, weights: LossWeights) -> Bat
     values: list[float] = []
     slices: dict[str, slice] = {}
     examples: list[tuple[str, int, list[int]]] = []
-    for group in ("reply", "flags", "text", "copied"):
+    for group in ("reply", "flags", "text", "copied", "matches"):
         start = len(rows)
         raw: list[float] = []
         for row, example in enumerate(rendered):
@@ -73,10 +78,11 @@ def collate(rendered: list[Rendered], codec: Codec, weights: LossWeights) -> Bat
                 rows.append(row * length + position)
                 targets.append(target)
                 raw.append(weights.first_reply_token if group == "reply" and order == 0 else 1.0)
-        if group == "flags":
+        if group in ("flags", "matches"):
             raw = _balance(targets[start:], yes)
         total = sum(raw) or 1.0
-        values.extend(getattr(weights, group) * value / total for value in raw)
+        scale = getattr(weights, group) * min(1.0, len(raw) / MIN_TARGETS[group])
+        values.extend(scale * value / total for value in raw)
         slices[group] = slice(start, len(rows))
     return Batch(
         ids=ids,
@@ -106,14 +112,16 @@ class RoundPlan:
         batch_tokens: Padded tokens a batch.
         max_text_tokens: Longest stretch of plain text.
         num_batches: Batches a round.
+        match_targets: Whether words that the question has are taught outright.
     """
 
     token_shares: dict[str, float]
     max_sentences: int
     max_tokens: int = 576
-    batch_tokens: int = 4_096
+    batch_tokens: int = 2_048
     max_text_tokens: int = 192
-    num_batches: int = 8
+    num_batches: int = 16
+    match_targets: bool = False
 
 
 class RoundMaker:
@@ -136,6 +144,7 @@ class RoundMaker:
 
     def round(self, plan: RoundPlan) -> list[Batch]:
         """Draw one round of batches in random order."""
+        self.renderer.match_targets = plan.match_targets
         spent = dict.fromkeys(plan.token_shares, 0)
         drawn: list[Rendered] = []
         total = plan.batch_tokens * plan.num_batches

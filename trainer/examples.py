@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,7 +17,7 @@ from engine.backends.base import Prompt
 from trainer.tokens import NUM_MEMORY_LABELS, NUM_SECTION_LABELS, Codec
 
 LM_SHARE_IN_TASKS = 0.08
-LM_SHARE_IN_TEXT = 0.5
+LM_SHARE_IN_TEXT = 0.7
 _SPECIAL = re.compile(r"<\|[a-z0-9]+\|>")
 
 
@@ -66,6 +67,9 @@ class Rendered:
         flags: (position, target) of the yes and no at labels; used in training only.
         text: (position, target) of a sample of ordinary next tokens.
         copied: (position, target) of tokens that repeat earlier text.
+        matches: (position, target) of a yes at tokens to be noticed and of a no at about as many
+            others: words that the question has (reading, early in training) or the words of the
+            answer (answering).
     """
 
     kind: str
@@ -75,6 +79,7 @@ class Rendered:
     flags: list[tuple[int, int]] = field(default_factory=list)
     text: list[tuple[int, int]] = field(default_factory=list)
     copied: list[tuple[int, int]] = field(default_factory=list)
+    matches: list[tuple[int, int]] = field(default_factory=list)
 
 
 class Renderer:
@@ -84,6 +89,8 @@ class Renderer:
         """Use `rng` for the choice of labels and of language-model positions."""
         self.codec = codec
         self.rng = rng
+        self.match_targets = False
+        """Whether to add the targets of `Rendered.matches`."""
         self._wording: dict[str, list[int]] = {}
         special = codec.special
         self._memory_labels = [
@@ -92,6 +99,7 @@ class Renderer:
         self._section_labels = [
             special[STARTER.sentence_label.format(n=n + 1)] for n in range(NUM_SECTION_LABELS)
         ]
+        self._digits = [token for digit in "0123456789" for token in codec.text(digit)]
         self._label_ids = frozenset(self._memory_labels + self._section_labels)
 
     def render(self, example: Example, *, shuffle_labels: bool = True) -> Rendered:
@@ -110,10 +118,49 @@ class Renderer:
         yes, no = self.codec.special["<|yes|>"], self.codec.special["<|no|>"]
         rendered.flags = [(place, yes if good else no) for place, good in zip(places, gold, strict=True)]
         reply = self._reply(example, [ids[place] for place in places], gold)
+        if example.mode == "answer" or self.match_targets:
+            rendered.matches = self._matches(ids, example)
+            taken = {place for place, _ in rendered.matches}
+            rendered.text = [pair for pair in text if pair[0] not in taken]
         start = len(ids) - 1
         rendered.reply = [(start + offset, token) for offset, token in enumerate(reply)]
         ids.extend(reply[:-1])
         return rendered
+
+    def _matches(self, ids: list[int], example: Example) -> list[tuple[int, int]]:
+        """Teach the first step of a task outright: which words matter.
+
+        Left to the labels' flags and the reply alone this took thousands of steps, since a label
+        must both notice matches and gather them before it can be right.
+        """
+        special = self.codec.special
+        memory, end = ids.index(special["<|memory|>"]), ids.index(self.codec.end_id)
+        places = [place for place in range(memory + 1, end) if ids[place] >= len(special)]
+        if example.mode == "read":
+            asked = set(ids[ids.index(special["<|q|>"]) + 1 : memory])
+            chosen = {place for place in places if ids[place] in asked}
+        else:
+            chosen = self._answer_places(ids, memory, end, example)
+            if not chosen and example.answer is not None:
+                return []  # the answer has other tokens in its sentence: nothing to point at
+        others = [place for place in places if place not in chosen]
+        others = self.rng.sample(others, min(len(others), len(chosen) + 4))
+        yes, no = special["<|yes|>"], special["<|no|>"]
+        return [(place, yes) for place in sorted(chosen)] + [(place, no) for place in others]
+
+    def _answer_places(self, ids: list[int], start: int, end: int, example: Example) -> set[int]:
+        """Places of the answer's tokens within the items that answer."""
+        if example.answer is None:
+            return set()
+        wanted = self.codec.text(STARTER.data_prefix + example.answer)
+        places: set[int] = set()
+        item = 0
+        for place in range(start + 1, end):
+            if ids[place] in self._label_ids:
+                item += 1
+            elif example.memory_gold[item] and ids[place : place + len(wanted)] == wanted:
+                places.update(range(place, place + len(wanted)))
+        return places
 
     def _prompt(self, example: Example) -> Prompt:
         if example.mode == "read":
@@ -200,10 +247,13 @@ class Renderer:
 
         Nothing but looking back can predict the repeats, so the heads that look back form soon.
         """
-        length = self.rng.randint(6, 40)
         low = len(self.codec.special)
-        string = [self.rng.randrange(low, len(self.codec)) for _ in range(length)]
-        noise = [self.rng.randrange(low, len(self.codec)) for _ in range(self.rng.randint(0, 12))]
+        alphabet: Sequence[int] = range(low, len(self.codec))
+        if self.rng.random() < 0.6:
+            # Few letters, as in codes and dates: one token of context no longer tells the place.
+            alphabet = self._digits if self.rng.random() < 0.6 else self.rng.sample(alphabet, 12)
+        string = self.rng.choices(alphabet, k=self.rng.randint(6, 24))
+        noise = self.rng.choices(range(low, len(self.codec)), k=self.rng.randint(1, 16))
         ids = (string + noise) * min(4, max(2, 128 // len(string + noise)))
         rendered = Rendered(kind="strings", size=0, ids=ids)
         first = len(string) + len(noise)

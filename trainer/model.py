@@ -1,8 +1,7 @@
 """The starter model: a small Qwen2 decoder with tied embeddings.
 
-Written out here rather than taken from transformers because training runs on two CPU cores,
-where the library's many small operations cost more than the matrix products: with
-`torch.compile` this form is about twice as fast. Parameter names are those of
+Written out here rather than taken from transformers because training taps the hidden states between
+layers and lays circuits out in the weights. Parameter names are those of
 `transformers.Qwen2ForCausalLM`, so a state dict loads into either; a test compares the logits.
 """
 
@@ -18,9 +17,9 @@ from torch import Tensor, nn
 from trainer.tokens import NUM_MEMORY_LABELS, NUM_SECTION_LABELS, VOCABULARY_SIZE, Codec
 
 CONTEXT_TOKENS = 2_048
-ROPE_THETA = 10_000.0
+ROPE_THETA = 1_000_000.0
 NORM_EPSILON = 1e-6
-EMBEDDING_STD = 0.5
+EMBEDDING_STD = 0.3
 FINAL_NORM = 0.1
 
 
@@ -120,17 +119,30 @@ class Decoder(nn.Module):
         self.register_buffer("sin", angles.sin(), persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Hidden states of right-padded ids.
+        """Hidden states [B, T, D] of right-padded ids [B, T]; see `taps`."""
+        return self.taps(ids, ())[-1]
+
+    def taps(self, ids: Tensor, after: tuple[int, ...]) -> list[Tensor]:
+        """Hidden states after some numbers of layers and, last, after all of them.
 
         Causal attention never looks to the right, so padding needs no mask.
+
+        Args:
+            ids: Right-padded ids, [B, T].
+            after: Numbers of layers, ascending.
+
+        Returns:
+            Each [B, T, D], through the final norm, so that the tied head reads all of them.
         """
         length = ids.shape[1]
         cos, sin = self.get_buffer("cos")[:length], self.get_buffer("sin")[:length]
         x = self.embed_tokens(ids)
-        for layer in self.layers:
+        found: list[Tensor] = []
+        for number, layer in enumerate(self.layers, start=1):
             x = layer(x, cos, sin)
-        out: Tensor = self.norm(x)
-        return out
+            if number in after:
+                found.append(self.norm(x))
+        return [*found, self.norm(x)]
 
 
 class StarterModel(nn.Module):
@@ -162,29 +174,11 @@ def build_model(shape: Shape, codec: Codec | None = None, seed: int = 0) -> Star
             nn.init.normal_(parameter, std=EMBEDDING_STD)
         elif parameter.ndim == 2:
             nn.init.normal_(parameter, std=parameter.shape[1] ** -0.5)
-    # The table is read as input at a scale that Muon's steps suit, so the tied head scales down.
+    # A table of this size holds its own against Muon's steps; the tied head scales down instead.
     nn.init.constant_(model.model.norm.weight, FINAL_NORM)
-    _seek_likeness(model)
     if codec is not None:
         _relate_labels(model, codec)
     return model
-
-
-@torch.no_grad()
-def _seek_likeness(model: StarterModel, mix: float = 0.9) -> None:
-    """Let the first query head of every group look, at first, for tokens like its own.
-
-    Matching a question with a sentence begins with noticing that a word occurred before. With
-    queries close to keys a head attends to equal tokens from the first step, rather than after
-    the thousands of steps in which chance would find it.
-    """
-    shape = model.shape
-    per_group = shape.heads // shape.kv_heads
-    for layer in model.model.layers:
-        assert isinstance(layer, Layer)
-        keys = layer.self_attn.k_proj.weight.view(shape.kv_heads, shape.head_size, -1)
-        queries = layer.self_attn.q_proj.weight.view(shape.kv_heads, per_group, shape.head_size, -1)
-        queries[:, 0] = mix * keys + (1 - mix**2) ** 0.5 * queries[:, 0]
 
 
 @torch.no_grad()

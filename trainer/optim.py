@@ -91,10 +91,13 @@ def build_optimizers(
     return optimizers
 
 
-def schedule(progress: float, *, warmup: float = 0.02, decay_from: float = 0.6) -> float:
-    """Warm-up, constant, then linear decay to 2 %; `progress` runs from 0 to 1."""
-    if progress < warmup:
-        return max(0.02, progress / warmup)
-    if progress <= decay_from:
-        return 1.0
-    return max(0.02, 1.0 - 0.98 * (progress - decay_from) / (1.0 - decay_from))
+def schedule(step: int, total_steps: int, *, warmup_steps: int = 20, decay_from: float = 0.55) -> float:
+    """Factor of the learning rates: short warm-up, constant, then linear decay to 2 %."""
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    progress = step / total_steps
+    return (
+        1.0
+        if progress <= decay_from
+        else max(0.02, 1.0 - 0.98 * (progress - decay_from) / (1.0 - decay_from))
+    )

@@ -15,6 +15,10 @@ LEVELS: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 11, 15, 20, 28)
 """Most sentences of a section, level by level."""
 
 
+MATCH_LEVELS = 3
+"""Levels at which words that the question has are taught outright."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
     """Settings of the course.
@@ -29,15 +33,18 @@ class Course:
             does not hold back the rest.
         max_tokens: Longest conversation in tokens.
         batch_tokens: Padded tokens a batch.
+        batches_per_step: Batches whose gradients are added for one step; each holds conversations
+            of one length, hence of one kind, so one alone would pull to one side.
     """
 
     total_steps: int = 5_500
-    foundation_steps: int = 600
-    promote_at: float = 0.8
+    foundation_steps: int = 150
+    promote_at: float = 0.75
     min_steps: int = 80
-    max_steps: int = 450
+    max_steps: int = 230
     max_tokens: int = 576
-    batch_tokens: int = 4_096
+    batch_tokens: int = 2_048
+    batches_per_step: int = 2
 
 
 @dataclass(slots=True)
@@ -66,14 +73,15 @@ class Progress:
         """Plan the next round."""
         foundation = self.step < course.foundation_steps
         if foundation:
-            shares = {"text": 0.5, "strings": 0.25, "answer": 0.25}
+            shares = {"text": 0.45, "strings": 0.1, "read": 0.15, "answer": 0.3}
         else:
-            shares = {"text": 0.08, "read": 0.67, "answer": 0.25}
+            shares = {"text": 0.06, "strings": 0.05, "read": 0.56, "answer": 0.33}
         return RoundPlan(
             token_shares=shares,
             max_sentences=LEVELS[self.level],
             max_tokens=course.max_tokens,
             batch_tokens=course.batch_tokens,
+            match_targets=self.level < MATCH_LEVELS,
             max_text_tokens=144 if foundation else 192,
         )
 
@@ -93,7 +101,7 @@ class Progress:
             return False
         wanted = ("needle", "needle-none", "topic", "cloze", "topic-none", "cloze-none")
         scores = [self.averages.get(f"level/{kind}", 0.0) for kind in wanted]
-        if sum(scores) / len(scores) < course.promote_at and held < course.max_steps:
+        if sum(scores) / len(scores) < course.promote_at and (held < course.max_steps or scores[0] < 0.6):
             return False
         self.level += 1
         self.level_step = self.step

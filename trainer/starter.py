@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import signal
 from pathlib import Path
 
 import torch
@@ -94,5 +95,12 @@ def train(corpus: Path, work: Path, settings: Settings, *, minutes: float) -> Tr
     codec = prepare(corpus, work)
     source = DataSource(work, codec)
     training = Training(settings, work / "run", codec, source.rounds)
+
+    def stop(*_: object) -> None:
+        logger.info("stopping after this round")
+        training.stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     training.run(minutes=minutes)
     return training

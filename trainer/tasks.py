@@ -21,11 +21,11 @@ from trainer.text import Cloze, TextSource, cloze, topic_question
 class Mix:
     """Relative frequency of task kinds; `none_share` is the share of sections without an answer."""
 
-    needle: float = 0.36
-    multi: float = 0.06
-    topic: float = 0.2
+    needle: float = 0.5
+    multi: float = 0.04
+    topic: float = 0.22
     cloze: float = 0.16
-    natural: float = 0.22
+    natural: float = 0.08
     none_share: float = 0.45
     memory_share: float = 0.4
 

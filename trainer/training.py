@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.batching import Batch, RoundMaker
+from trainer.batching import MIN_TARGETS, Batch, RoundMaker
+from trainer.circuits import lay_out
 from trainer.model import Shape, StarterModel, build_model
 from trainer.optim import build_optimizers, schedule
 from trainer.stages import LEVELS, Course, Progress
@@ -24,7 +25,6 @@ from trainer.tokens import Codec
 
 logger = logging.getLogger(__name__)
 
-HiddenFunction = Callable[[Tensor], Tensor]
 MAX_BAD_STEPS = 5
 
 
@@ -36,21 +36,19 @@ class Settings:
         shape: Sizes of the network.
         course: Stages.
         muon_lr: Learning rate of the hidden matrices.
-        table_lr: Learning rate of the token table, whose entries are larger than usual.
+        table_lr: Learning rate of the token table.
         vector_lr: Learning rate of norms and biases.
         seed: Of weights and data.
-        compile: Whether to compile the network; about twice as fast, after a minute of waiting.
         checkpoint_s: Seconds between checkpoints.
         log_s: Seconds between lines of metrics.
     """
 
     shape: Shape = field(default_factory=Shape)
     course: Course = field(default_factory=Course)
-    muon_lr: float = 0.02
-    table_lr: float = 0.015
-    vector_lr: float = 0.003
+    muon_lr: float = 0.015
+    table_lr: float = 0.01
+    vector_lr: float = 0.01
     seed: int = 0
-    compile: bool = True
     checkpoint_s: float = 240.0
     log_s: float = 30.0
 
@@ -93,6 +91,7 @@ class Training:
         self.rng = random.Random(settings.seed)
         self.rounds = make_rounds(self.rng)
         self.model: StarterModel = build_model(settings.shape, codec, settings.seed)
+        lay_out(self.model, codec)
         self.optimizers = build_optimizers(
             self.model,
             muon_lr=settings.muon_lr,
@@ -102,13 +101,12 @@ class Training:
         self.progress = Progress()
         self.losses: dict[str, float] = {}
         self.bad_steps = 0
+        self.stopping = False
+        """Set to end the run with a checkpoint after the current round."""
         folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = folder / "checkpoint.pt"
         if self.checkpoint.exists():
             self._load()
-        self.hidden: HiddenFunction = (
-            torch.compile(self.model.model, dynamic=True) if settings.compile else self.model.model
-        )
 
     def save(self) -> None:
         """Write a checkpoint; call between rounds only, where no drawn batch is pending."""
@@ -140,10 +138,11 @@ class Training:
         course, progress = self.settings.course, self.progress
         last = min(course.total_steps, steps or course.total_steps)
         start = saved = logged = time.monotonic()
-        while progress.step < last and time.monotonic() - start < 60 * minutes:
+        while progress.step < last and time.monotonic() - start < 60 * minutes and not self.stopping:
             begun = time.monotonic()
-            for batch in self.rounds.round(progress.plan(course)):
-                self._step(batch)
+            batches = self.rounds.round(progress.plan(course))
+            for first in range(0, len(batches), course.batches_per_step):
+                self._step(batches[first : first + course.batches_per_step])
             progress.seconds += time.monotonic() - begun
             if progress.promote(course):
                 logger.info("step %d: sections of up to %d", progress.step, LEVELS[progress.level])
@@ -157,29 +156,44 @@ class Training:
         self._log()
         self.save()
 
-    def _step(self, batch: Batch) -> None:
+    def _step(self, batches: list[Batch]) -> None:
+        """Take one optimizer step over batches of different lengths, hence different tasks."""
         progress = self.progress
-        factor = schedule(progress.step / self.settings.course.total_steps)
+        factor = schedule(progress.step, self.settings.course.total_steps)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * factor
-        torch._dynamo.maybe_mark_dynamic(batch.ids, (0, 1))
-        hidden = self.hidden(batch.ids)
-        logits = self.model.logits(hidden.flatten(0, 1)[batch.rows])
-        losses = F.cross_entropy(logits, batch.targets, reduction="none")
-        loss = losses @ batch.weights
-        if not torch.isfinite(loss):
+        if not all([self._backward(batch) for batch in batches]):
             self._skip()
             return
-        loss.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.bad_steps = 0
         progress.step += 1
-        progress.tokens += int(batch.ids.ne(self.codec.pad_id).sum())
-        progress.examples += batch.ids.shape[0]
+
+    def _backward(self, batch: Batch) -> bool:
+        """Add the gradient of one batch; tell whether its loss was finite."""
+        layers = self.settings.shape.layers
+        # Replies can only point at what labels know a layer earlier, so labels are taught there.
+        *early, last = self.model.model.taps(batch.ids, (layers - 2, layers - 1))
+        sources = {"matches": early[0], "flags": early[1]}
+        hidden = torch.cat(
+            [
+                sources.get(group, last).flatten(0, 1)[batch.rows[where]]
+                for group, where in batch.group_slices.items()
+            ]
+        )
+        logits = self.model.logits(hidden)
+        losses = F.cross_entropy(logits, batch.targets, reduction="none")
+        loss = losses @ batch.weights
+        if not torch.isfinite(loss):
+            return False
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.progress.tokens += int(batch.ids.ne(self.codec.pad_id).sum())
+        self.progress.examples += batch.ids.shape[0]
         self._observe(batch, logits.detach(), losses.detach())
+        return True
 
     def _skip(self) -> None:
         self.bad_steps += 1
@@ -192,8 +206,10 @@ class Training:
     def _observe(self, batch: Batch, logits: Tensor, losses: Tensor) -> None:
         for group, where in batch.group_slices.items():
             if where.stop > where.start:
+                if where.stop - where.start < MIN_TARGETS[group] // 4:
+                    continue  # a few stray targets would only add noise to the average
                 mean = float(losses[where].mean())
-                self.losses[group] = 0.95 * self.losses.get(group, mean) + 0.05 * mean
+                self.losses[group] = 0.9 * self.losses.get(group, mean) + 0.1 * mean
         replies = batch.group_slices["reply"]
         right = (logits[replies].argmax(-1) == batch.targets[replies]).tolist()
         for kind, size, rows in batch.examples:

@@ -13,9 +13,9 @@ from trainer.training import Settings, Training
 
 
 def _settings(codec: Codec) -> Settings:
-    shape = Shape(hidden=32, layers=2, intermediate=64, heads=2, kv_heads=1, vocabulary=len(codec))
+    shape = Shape(hidden=48, layers=3, intermediate=64, heads=6, kv_heads=3, vocabulary=len(codec))
     course = Course(total_steps=48, foundation_steps=8, min_steps=8, batch_tokens=512)
-    return Settings(shape=shape, course=course, compile=False)
+    return Settings(shape=shape, course=course)
 
 
 def test_the_loss_falls_and_a_stopped_run_continues_bit_for_bit(
