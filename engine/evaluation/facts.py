@@ -295,16 +295,17 @@ class FactGenerator:
         rng = self.rng
         text = self._fill(rng.choice(self.lists.statements[attribute.family]), entity, attribute, value)
         if text.endswith(".") and not text.endswith(f"{value}."):
-            return self._open(text, entity) if rng.random() < 0.15 else text
+            return self._open(text) if rng.random() < 0.15 else text
         if text.endswith(".") and rng.random() < 0.2:
             text = text[:-1] + rng.choice(self.lists.closings)
         if text.endswith(".") and rng.random() < 0.2:
-            text = self._open(text, entity)
+            text = self._open(text)
         return text
 
-    def _open(self, text: str, entity: Entity) -> str:
-        first = text.split(" ", 1)[0]
-        lowered = text[0].lower() + text[1:] if first in {"The", "On", "In", "At", "For"} else text
+    def _open(self, text: str) -> str:
+        # A phrasing's own first word loses its capital; a name or value that stands first keeps it.
+        own = {phrasing.split(" ", 1)[0] for group in self.lists.statements.values() for phrasing in group}
+        lowered = text[0].lower() + text[1:] if text.split(" ", 1)[0] in own else text
         return f"{self.rng.choice(self.lists.openings)} {lowered}"
 
     def fact(self, entity: Entity | None = None, attribute: Attribute | None = None) -> Fact:
