@@ -21,6 +21,7 @@ class LossWeights:
 
     reply: float = 2.0
     flags: float = 1.0
+    names: float = 0.5
     text: float = 0.6
     copied: float = 1.0
     matches: float = 1.0
@@ -28,7 +29,7 @@ class LossWeights:
     """Weight of a reply's first token, which holds the decision, against the others' 1."""
 
 
-MIN_TARGETS = {"reply": 16, "flags": 24, "text": 300, "copied": 100, "matches": 80}
+MIN_TARGETS = {"reply": 16, "flags": 24, "names": 24, "text": 300, "copied": 100, "matches": 80}
 """Targets that a group needs to count in full: a batch with a few of them must not shout."""
 
 
@@ -66,7 +67,7 @@ def collate(rendered: list[Rendered], codec: Codec, weights: LossWeights) -> Bat
     values: list[float] = []
     slices: dict[str, slice] = {}
     examples: list[tuple[str, int, list[int]]] = []
-    for group in ("reply", "flags", "text", "copied", "matches"):
+    for group in ("reply", "flags", "names", "text", "copied", "matches"):
         start = len(rows)
         raw: list[float] = []
         for row, example in enumerate(rendered):
@@ -117,7 +118,7 @@ class RoundPlan:
 
     token_shares: dict[str, float]
     max_sentences: int
-    max_tokens: int = 576
+    max_tokens: int = 420
     batch_tokens: int = 2_048
     max_text_tokens: int = 192
     num_batches: int = 16
@@ -174,7 +175,7 @@ class RoundMaker:
         return self.renderer.render(self.tasks.read(self._num_sentences(plan.max_sentences)))
 
     def _num_sentences(self, most: int) -> int:
-        low = 1 if self.rng.random() < 0.3 else (most + 1) // 2
+        low = 1 if self.rng.random() < 0.6 else (most + 1) // 2
         return self.rng.randint(low, most)
 
 

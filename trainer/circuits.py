@@ -100,7 +100,8 @@ def _attention(model: StarterModel, index: int) -> Attention:
 def _detector(table: Tensor, token: int) -> Tensor:
     """Direction whose product with the normalised token is 1, and with others near 0."""
     vector = table[token]
-    return vector / vector.norm() / len(vector) ** 0.5
+    direction: Tensor = vector / vector.norm() / len(vector) ** 0.5
+    return direction
 
 
 def _attend_by_distance(

@@ -65,6 +65,7 @@ class Rendered:
         ids: Token ids, [T].
         reply: (position, target) of the reply, in order.
         flags: (position, target) of the yes and no at labels; used in training only.
+        names: (position, target) of a label's own name at the label; used in training only.
         text: (position, target) of a sample of ordinary next tokens.
         copied: (position, target) of tokens that repeat earlier text.
         matches: (position, target) of a yes at tokens to be noticed and of a no at about as many
@@ -77,6 +78,7 @@ class Rendered:
     ids: list[int]
     reply: list[tuple[int, int]] = field(default_factory=list)
     flags: list[tuple[int, int]] = field(default_factory=list)
+    names: list[tuple[int, int]] = field(default_factory=list)
     text: list[tuple[int, int]] = field(default_factory=list)
     copied: list[tuple[int, int]] = field(default_factory=list)
     matches: list[tuple[int, int]] = field(default_factory=list)
@@ -118,6 +120,7 @@ class Renderer:
         yes, no = self.codec.special["<|yes|>"], self.codec.special["<|no|>"]
         rendered.flags = [(place, yes if good else no) for place, good in zip(places, gold, strict=True)]
         reply = self._reply(example, [ids[place] for place in places], gold)
+        rendered.names = [(place, ids[place]) for place in places]
         if example.mode == "answer" or self.match_targets:
             rendered.matches = self._matches(ids, example)
             taken = {place for place, _ in rendered.matches}

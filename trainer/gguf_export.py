@@ -47,8 +47,8 @@ class ExportInfo:
     license: str = "cc-by-sa-4.0"
     prompt_set: str = "starter-1"
     modes: tuple[str, ...] = ("extractive",)
-    chunk_tokens: int = 384
-    memory_tokens: int = 256
+    chunk_tokens: int = 256
+    memory_tokens: int = 224
 
 
 def gguf_name(name: str) -> str | None:

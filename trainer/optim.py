@@ -91,7 +91,7 @@ def build_optimizers(
     return optimizers
 
 
-def schedule(step: int, total_steps: int, *, warmup_steps: int = 20, decay_from: float = 0.55) -> float:
+def schedule(step: int, total_steps: int, *, warmup_steps: int = 20, decay_from: float = 0.4) -> float:
     """Factor of the learning rates: short warm-up, constant, then linear decay to 2 %."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps

@@ -11,12 +11,8 @@ from typing import Any
 
 from trainer.batching import RoundPlan
 
-LEVELS: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 11, 15, 20, 28)
+LEVELS: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 11, 15, 20)
 """Most sentences of a section, level by level."""
-
-
-MATCH_LEVELS = 3
-"""Levels at which words that the question has are taught outright."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +36,9 @@ class Course:
     total_steps: int = 5_500
     foundation_steps: int = 150
     promote_at: float = 0.75
-    min_steps: int = 80
-    max_steps: int = 230
-    max_tokens: int = 576
+    min_steps: int = 60
+    max_steps: int = 120
+    max_tokens: int = 420
     batch_tokens: int = 2_048
     batches_per_step: int = 2
 
@@ -81,7 +77,7 @@ class Progress:
             max_sentences=LEVELS[self.level],
             max_tokens=course.max_tokens,
             batch_tokens=course.batch_tokens,
-            match_targets=self.level < MATCH_LEVELS,
+            match_targets=True,
             max_text_tokens=144 if foundation else 192,
         )
 
@@ -101,7 +97,7 @@ class Progress:
             return False
         wanted = ("needle", "needle-none", "topic", "cloze", "topic-none", "cloze-none")
         scores = [self.averages.get(f"level/{kind}", 0.0) for kind in wanted]
-        if sum(scores) / len(scores) < course.promote_at and (held < course.max_steps or scores[0] < 0.6):
+        if sum(scores) / len(scores) < course.promote_at and (held < course.max_steps or scores[0] < 0.35):
             return False
         self.level += 1
         self.level_step = self.step

@@ -26,7 +26,7 @@ class Mix:
     topic: float = 0.22
     cloze: float = 0.16
     natural: float = 0.08
-    none_share: float = 0.45
+    none_share: float = 0.58
     memory_share: float = 0.4
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -67,6 +68,15 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     partial.replace(path)
 
 
+def _allowed_tokens(codec: Codec) -> dict[str, Tensor]:
+    """Masks [V] of the tokens among which a group of targets chooses."""
+    decision = torch.zeros(len(codec), dtype=torch.bool)
+    decision[[codec.special["<|yes|>"], codec.special["<|no|>"]]] = True
+    names = torch.zeros(len(codec), dtype=torch.bool)
+    names[[index for token, index in codec.special.items() if re.fullmatch(r"<\|[ms]\d+\|>", token)]] = True
+    return {"flags": decision, "matches": decision, "names": names}
+
+
 class Training:
     """Weights, optimizers, data cursor and progress of one run in one folder."""
 
@@ -101,6 +111,7 @@ class Training:
         self.progress = Progress()
         self.losses: dict[str, float] = {}
         self.bad_steps = 0
+        self.allowed = _allowed_tokens(codec)
         self.stopping = False
         """Set to end the run with a checkpoint after the current round."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -175,16 +186,16 @@ class Training:
     def _backward(self, batch: Batch) -> bool:
         """Add the gradient of one batch; tell whether its loss was finite."""
         layers = self.settings.shape.layers
-        # Replies can only point at what labels know a layer earlier, so labels are taught there.
+        # Replies can only point at what labels know a layer earlier, so labels are taught there:
+        # what they lean to, and not to forget their own name, which the reply is to repeat.
         *early, last = self.model.model.taps(batch.ids, (layers - 2, layers - 1))
-        sources = {"matches": early[0], "flags": early[1]}
-        hidden = torch.cat(
+        sources = {"matches": early[0], "flags": early[1], "names": early[1]}
+        logits = torch.cat(
             [
-                sources.get(group, last).flatten(0, 1)[batch.rows[where]]
+                self._choices(group, sources.get(group, last).flatten(0, 1)[batch.rows[where]])
                 for group, where in batch.group_slices.items()
             ]
         )
-        logits = self.model.logits(hidden)
         losses = F.cross_entropy(logits, batch.targets, reduction="none")
         loss = losses @ batch.weights
         if not torch.isfinite(loss):
@@ -194,6 +205,16 @@ class Training:
         self.progress.examples += batch.ids.shape[0]
         self._observe(batch, logits.detach(), losses.detach())
         return True
+
+    def _choices(self, group: str, hidden: Tensor) -> Tensor:
+        """Logits [N, V] of hidden states [N, D], impossible choices shut out.
+
+        A label's yes or no and its name are separate questions to one hidden state; with all
+        tokens to choose from, one answer would push the other away.
+        """
+        logits = self.model.logits(hidden)
+        allowed = self.allowed.get(group)
+        return logits if allowed is None else logits.masked_fill(~allowed, -1e9)
 
     def _skip(self) -> None:
         self.bad_steps += 1
