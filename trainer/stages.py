@@ -21,23 +21,25 @@ class Course:
 
     Attributes:
         total_steps: Optimizer steps of the whole training; the learning rate follows them.
-        foundation_steps: Steps of plain text and copying alone. Without them the choice of the sentence
-            is not learnt: nothing yet compares words with words seen before.
+        foundation_steps: First steps, mostly of plain text and copying.
         promote_at: Exact replies, as a share, that lift the level.
         min_steps: Fewest steps at a level.
-        max_steps: Steps after which the level rises regardless, so that one hard kind of task
-            does not hold back the rest.
+        max_steps: Steps after which the level rises if `least_needles` is reached, so that one hard
+            kind of task does not hold back the rest: labels judge sentences in sections longer than
+            any they have seen, but replies name only labels they have met.
+        least_needles: Exact replies to needles without which the level never rises.
         max_tokens: Longest conversation in tokens.
         batch_tokens: Padded tokens a batch.
         batches_per_step: Batches whose gradients are added for one step; each holds conversations
             of one length, hence of one kind, so one alone would pull to one side.
     """
 
-    total_steps: int = 5_500
+    total_steps: int = 4_000
     foundation_steps: int = 150
     promote_at: float = 0.75
     min_steps: int = 60
     max_steps: int = 120
+    least_needles: float = 0.35
     max_tokens: int = 420
     batch_tokens: int = 2_048
     batches_per_step: int = 2
@@ -97,7 +99,9 @@ class Progress:
             return False
         wanted = ("needle", "needle-none", "topic", "cloze", "topic-none", "cloze-none")
         scores = [self.averages.get(f"level/{kind}", 0.0) for kind in wanted]
-        if sum(scores) / len(scores) < course.promote_at and (held < course.max_steps or scores[0] < 0.35):
+        mastered = sum(scores) / len(scores) >= course.promote_at
+        held_long_enough = held >= course.max_steps and scores[0] >= course.least_needles
+        if not (mastered or held_long_enough):
             return False
         self.level += 1
         self.level_step = self.step

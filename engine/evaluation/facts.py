@@ -293,7 +293,11 @@ class FactGenerator:
     def statement(self, entity: Entity, attribute: Attribute, value: str) -> str:
         """Say a fact in one sentence, table row or caption that holds the value verbatim."""
         rng = self.rng
-        text = self._fill(rng.choice(self.lists.statements[attribute.family]), entity, attribute, value)
+        templates = self.lists.statements[attribute.family]
+        if value[0].islower():
+            # A sentence that starts with a small letter would be read as the end of the one before.
+            templates = tuple(template for template in templates if not template.startswith("{value}"))
+        text = self._fill(rng.choice(templates), entity, attribute, value)
         if text.endswith(".") and not text.endswith(f"{value}."):
             return self._open(text) if rng.random() < 0.15 else text
         if text.endswith(".") and rng.random() < 0.2:

@@ -46,4 +46,7 @@ def test_a_level_is_left_when_mastered_or_held_long_enough() -> None:
     assert progress.promote(course)
     assert progress.level == 1
     progress.step = 80
+    assert not progress.promote(course)
+    for _ in range(60):
+        progress.observe("needle", LEVELS[1], True)
     assert progress.promote(course)
