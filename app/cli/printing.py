@@ -1,7 +1,6 @@
 """How results look on a terminal."""
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from app.cli.console import seconds_for_people
@@ -24,7 +23,7 @@ def print_result(result: Result, console: Console | None = None) -> None:
         if len(result.documents) > 1:
             place = f"{result.documents[found.document]}, {place}"
         quote = " ".join(found.quote.split())
-        console.print(Padding(Text.assemble((f"“{quote}”", "italic"), f"  {place}, verified"), (0, 0, 0, 2)))
+        console.print(Text.assemble("  ", (f"“{quote}”", "italic"), f"  {place}, verified"))
     console.print()
     console.print(Text(f"Coverage: {result.coverage.sentence}.", style="dim"))
     for page in result.coverage.skipped[:10]:
