@@ -45,7 +45,9 @@ def essence(result: dict[str, Any]) -> dict[str, Any]:
     return {name: result[name] for name in ("answer", "answered", "evidence", "coverage")}
 
 
-def one_round(work: Path, arguments: list[str], delay_s: float) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+def one_round(
+    work: Path, arguments: list[str], delay_s: float
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Start, kill, resume. Returns the result and what was seen on the way."""
     notes = work / "notes.jsonl"
     notes.unlink(missing_ok=True)
@@ -66,7 +68,7 @@ def one_round(work: Path, arguments: list[str], delay_s: float) -> tuple[dict[st
     if not runs:  # killed before the run existed: nothing was begun, nothing is lost
         return None, {"stage": "before the run", "chunks": 0, "twice": 0}
     stage = "finished" if runs[0].is_finished else "reading" if runs[0].chunks_done else "first chunk"
-    result = finish(start(data, notes, ["--resume", runs[0].run_id]))
+    result = finish(start(data, notes, ["--resume", runs[0].run_id]))  # finds the model itself
     begun = Counter(json.loads(line)["chunk"] for line in notes.read_text().splitlines())
     with TraceStore(database) as store:
         findings = store.verify()
@@ -87,9 +89,15 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--model", help="GGUF file; the bundled model by default")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     arguments = ["--question", options.question, options.file]
+    if options.threads:
+        arguments += ["--threads", str(options.threads)]
+    if options.model:
+        arguments += ["--model", options.model]
     shutil.rmtree(options.work / "data", ignore_errors=True)
     began = time.monotonic()
     whole = finish(start(options.work / "data", options.work / "notes.jsonl", arguments))

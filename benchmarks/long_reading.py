@@ -24,7 +24,7 @@ def read(file: Path, question: str, work: Path) -> dict[str, Any]:
     notes.unlink(missing_ok=True)
     shutil.rmtree(work / "data", ignore_errors=True)
     began = time.monotonic()
-    result = finish(start(work / "data", notes, ["--question", question, str(file)]))
+    result = finish(start(work / "data", notes, ["--question", question, "--threads", "1", str(file)]))
     wall_s = time.monotonic() - began
     resident = [json.loads(line)["rss"] for line in notes.read_text().splitlines()]
     tenth = max(1, len(resident) // 10)

