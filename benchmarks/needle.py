@@ -142,7 +142,8 @@ def picked(plan: ReadingPlan, index: int, backend: Backend) -> list[str] | None:
 def readings(backend: Backend, prompts: PromptSet, hays: Iterator[Haystack], count: int) -> dict[str, Any]:
     """Read whole documents and answer."""
     in_memory = exact = contained = chunks = 0
-    memory_sizes, failures = 0, []
+    memory_sizes = 0
+    failures: list[dict[str, Any]] = []
     for _ in range(count):
         hay = next(hays)
         memory = LastMemory()

@@ -12,6 +12,8 @@ from engine.agent.events import Receipt
 from engine.chunking import Chunk
 from engine.documents.model import Document
 
+_NO_TEXT = "no text on this page"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedPage:
@@ -61,7 +63,12 @@ class Certificate:
     def sentence(self) -> str:
         """One line for people."""
         line = f"{self.pages_read} of {self.pages} pages read, {self.tokens_read:,} of {self.tokens:,} tokens"
-        return f"{line}; {len(self.skipped)} not read" if self.skipped else line
+        blank = sum(page.reason == _NO_TEXT for page in self.skipped)
+        if blank:
+            line += f"; {blank} {'holds' if blank == 1 else 'hold'} no text"
+        if len(self.skipped) > blank:
+            line += f"; {len(self.skipped) - blank} not read"
+        return line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +122,7 @@ def certify(
         for page in document.pages:
             why = reasons.get((position, page.number))
             if not page.text.strip():
-                why = "no text on this page"
+                why = _NO_TEXT
             if why:
                 skipped.append(
                     SkippedPage(document=document.name, page=page.number, label=page.label, reason=why)
