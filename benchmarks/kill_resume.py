@@ -1,6 +1,6 @@
 """Kills readings with SIGKILL at random instants, resumes them, and holds the results against one that was left alone.
 
-    python benchmarks/kill_resume.py FILE -q QUESTION --kills 100 --work FOLDER
+    python -m benchmarks.kill_resume FILE -q QUESTION --kills 100 --work FOLDER
 
 For each round: a new run is started, killed after a random time, and resumed to its end. Checked: the answer, its
 quotes and the coverage are those of the uninterrupted run; no chunk was begun more than twice and at most one twice;
@@ -19,6 +19,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from benchmarks.environment import describe
 from engine.paths import trace_database
 from engine.traces.store import TraceStore
 
@@ -114,6 +115,9 @@ def main() -> None:
             wrong.append({"round": number, **seen})
         print(f"{number + 1} of {options.kills}: {seen}", file=sys.stderr)
     report = {
+        "benchmark": "kill and resume",
+        "environment": describe(),
+        "seed": options.seed,
         "kills": options.kills,
         "uninterrupted_s": round(duration, 2),
         "chunks": whole["coverage"]["chunks"],

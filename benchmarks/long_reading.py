@@ -1,6 +1,6 @@
 """Reads a long document and reports resident memory from the first chunk to the last, speed and answers.
 
-    python benchmarks/long_reading.py FILE --facts FACTS.json --work FOLDER
+    python -m benchmarks.long_reading FILE --facts FACTS.json --work FOLDER
 
 FACTS.json is what `insert_facts.py` printed for FILE: each of its questions is asked in a reading of its own.
 Prints one JSON object.
@@ -8,13 +8,12 @@ Prints one JSON object.
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.environment import describe
 from benchmarks.kill_resume import finish, start
 
 
@@ -61,8 +60,8 @@ def main() -> None:
         reading["expected"] = fact["answer"]
         reading["right"] = fact["answer"].casefold() in reading["answer"].casefold()
         readings.append(reading)
-    machine = {"python": platform.python_version(), "cores": os.cpu_count()}
-    print(json.dumps({"file": options.file.name, "machine": machine, "readings": readings}, indent=2))
+    report = {"benchmark": "long reading", "environment": describe(), "file": options.file.name}
+    print(json.dumps({**report, "readings": readings}, indent=2))
 
 
 if __name__ == "__main__":
