@@ -44,6 +44,7 @@ from engine.backends.base import Completion, Prompt, Request
 from engine.chunking import Chunk
 from engine.documents.model import Span
 from engine.errors import GenerationError
+from engine.text import strip_span
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +217,8 @@ def _assemble(plan: ReadingPlan, chunk: Chunk, memory: Memory, labels: Labels) -
     costs = {item: plan.item_tokens(item.text) for item in wanted}
     for index in labels.sentences:
         unit = chunk.units[index]
-        source = trimmed(plan.documents[chunk.document].text, unit.start, unit.end, chunk.document)
+        start, end = strip_span(plan.documents[chunk.document].text, unit.start, unit.end)
+        source = Span(document=chunk.document, start=start, end=max(start, end))
         item = MemoryItem(unit.text.strip(), source)
         if item not in costs:
             wanted.append(item)
@@ -284,14 +286,6 @@ def _new_evidence(plan: ReadingPlan, chunk: Chunk, before: Memory, after: Memory
     else:
         sources = support_for(after.text, before.text, document, chunk)
     return [excerpt(document, source) for source in sources]
-
-
-def trimmed(text: str, start: int, end: int, document: int) -> Span:
-    """A span without the whitespace at its ends."""
-    piece = text[start:end]
-    left = len(piece) - len(piece.lstrip())
-    right = len(piece.rstrip())
-    return Span(document=document, start=start + left, end=start + max(left, right))
 
 
 def _answer(
