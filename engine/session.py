@@ -304,7 +304,7 @@ class Session:
                 writer.finish("failed", exc.message)
                 raise
             writer.finish("finished")
-            return load_result(store, writer.run_id)
+            return load_result(store, writer.run_id, certificate)
 
     def _store(self) -> TraceStore:
         return TraceStore(trace_database(self._folder))
@@ -348,8 +348,13 @@ def make_certificate(store: TraceStore, run_id: str) -> Certificate:
     return certify(documents, chunks, store.checkpoint(run_id).receipts)
 
 
-def load_result(store: TraceStore, run_id: str) -> Result:
+def load_result(store: TraceStore, run_id: str, certificate: Certificate | None = None) -> Result:
     """The result of a finished run, from the trace alone.
+
+    Args:
+        store: where it is.
+        run_id: the run.
+        certificate: its certificate, if it was made just now; it needs all documents.
 
     Raises:
         StoreError: the run has no answer yet.
@@ -365,7 +370,7 @@ def load_result(store: TraceStore, run_id: str) -> Result:
         question=run.question,
         documents=tuple(row.name for row in run.documents),
         answer=run.answer,
-        coverage=make_certificate(store, run.run_id),
+        coverage=certificate or make_certificate(store, run.run_id),
         model=run.model,
         mode=run.mode,
         timings=Timings(
