@@ -64,12 +64,15 @@ class Request:
         max_tokens: cap on the reply, in tokens, at least 1.
         sampling: see `Sampling`.
         grammar: GBNF grammar whose rule `root` the reply must match; None = free.
+        closed: replies that nothing can follow under the grammar: there the turn ends without asking the model for
+            its end token, which would be the only one allowed.
     """
 
     prompt: Prompt
     max_tokens: int
     sampling: Sampling = Sampling()
     grammar: str | None = None
+    closed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -87,6 +90,8 @@ class Completion:
         token_ids: ids of the reply without the end token, [N].
         finish_reason: "stop" = the model ended its turn; "length" = `max_tokens` was reached.
         cached_tokens: leading prompt tokens whose KV was reused instead of computed.
+        num_close_calls: tokens drawn greedily whose two best logits were so near to each other (1e-3) that another
+            shape of batch could have swapped them.
         prefill_s: seconds until the first token could be sampled.
         decode_s: seconds from then to the last token.
     """
@@ -96,6 +101,7 @@ class Completion:
     token_ids: tuple[int, ...]
     finish_reason: FinishReason
     cached_tokens: int = 0
+    num_close_calls: int = 0
     prefill_s: float = 0.0
     decode_s: float = 0.0
 
@@ -113,6 +119,8 @@ class ModelInfo:
         prompt_set: name of the prompt set that the model brings, or None.
         chunk_tokens: chunk size that the model was made for, or None.
         memory_tokens: memory size that the model was made for, or None.
+        lookahead: chunks of one reading that are worth computing at once on the guess that the memory stays: 1 where
+            several prompts take as long together as one after the other, as on a CPU.
     """
 
     name: str
@@ -122,6 +130,7 @@ class ModelInfo:
     prompt_set: str | None = None
     chunk_tokens: int | None = None
     memory_tokens: int | None = None
+    lookahead: int = 1
 
 
 OnToken = Callable[[int, str], None]

@@ -1,26 +1,28 @@
 """llama.cpp as a `Backend`: a GGUF file, read in this process.
 
-Prompts are encoded and checked for a whole batch first, then completed one after the other in one sequence.
-The KV cache of a request stays, and the next request computes only what differs from it: instructions,
-question and an unchanged memory are the same for every chunk.
+Prompts are encoded and checked for a whole batch first, then completed side by side in the sequences of one context
+(`engine.backends.batching`). The KV cache of a request stays, and the next request computes only what differs from it:
+instructions, question and an unchanged memory are the same for every chunk.
 """
 
-import codecs
+import functools
 import logging
 import threading
-import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
 
 from engine.backends import gbnf
-from engine.backends.base import Completion, FinishReason, ModelInfo, OnToken, Prompt, Request, check_window
+from engine.backends.base import Completion, ModelInfo, OnToken, Prompt, Request, check_window
+from engine.backends.batching import Batcher, Sampler
 from engine.backends.chat_template import ChatTemplate
 from engine.backends.gguf_file import check_header, fingerprint
-from engine.backends.native import NativeModel
-from engine.backends.native_context import NativeContext, NativeSampler
+from engine.backends.lookup import MAX_DRAFT_TOKENS
+from engine.backends.native import NativeModel, supports_gpu
+from engine.backends.native_context import ContextSettings, KvType, NativeContext
+from engine.backends.native_sampler import GrammarCache, NativeSampler
 from engine.backends.tokenization import PromptTokenizer
 from engine.cancel import CancelToken
 from engine.errors import TemplateError
@@ -29,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _DEFAULT_CONTEXT_TOKENS = 8192
 _MAX_METADATA_NUMBER = 1 << 24
+_MAX_GRAMMARS = 256
 
 
 class LlamaCppBackend:
@@ -39,8 +42,11 @@ class LlamaCppBackend:
         context_tokens: window for prompt and reply; None = what the model was trained for, at most 8,192.
         num_threads: threads that compute; None = physical cores.
         num_gpu_layers: layers on the GPU; None = all if llama.cpp was built for one, else none.
-        batch_tokens: prompt tokens computed in one call; where llama.cpp cannot be interrupted (on a GPU) a
-            cancel waits for one such batch.
+        batch_tokens: tokens computed in one call; where llama.cpp cannot be interrupted (on a GPU) a cancel waits for
+            one such batch.
+        num_sequences: conversations that are computed side by side, each with a window of its own in the cache.
+        is_unified: see `ContextSettings`.
+        kv_type: see `ContextSettings`.
         chat_template: Jinja source to be used instead of the file's own.
 
     Raises:
@@ -57,6 +63,9 @@ class LlamaCppBackend:
         num_threads: int | None = None,
         num_gpu_layers: int | None = None,
         batch_tokens: int = 512,
+        num_sequences: int = 1,
+        is_unified: bool = False,
+        kv_type: KvType = "f16",
         chat_template: str | None = None,
     ) -> None:
         check_header(path)
@@ -76,15 +85,25 @@ class LlamaCppBackend:
                 )
             context = NativeContext(
                 model,
-                context_tokens=context_tokens,
-                num_threads=num_threads or psutil.cpu_count(logical=False) or 1,
-                batch_tokens=batch_tokens,
+                ContextSettings(
+                    window_tokens=context_tokens,
+                    num_sequences=num_sequences,
+                    num_threads=num_threads or psutil.cpu_count(logical=False) or 1,
+                    batch_tokens=max(min(batch_tokens, context_tokens), num_sequences),
+                    is_unified=is_unified,
+                    kv_type=kv_type,
+                    max_outputs=max(num_sequences, min(1 + MAX_DRAFT_TOKENS, batch_tokens)),
+                ),
             )
         except BaseException:
             self._free_model()
             raise
         self._free_context = weakref.finalize(self, context.free)
-        self._model, self._context, self._chat = model, context, template
+        self._model, self._chat = model, template
+        self._batcher = Batcher(model, context, looks_up=model.can_forget)
+        self._grammars = GrammarCache(model)
+        self._free_grammars = weakref.finalize(self, self._grammars.free)
+        self._native_grammar = functools.lru_cache(_MAX_GRAMMARS)(_grammar_writer(model))
         self._tokenizer = PromptTokenizer(model)
         self._lock = threading.RLock()
         self._is_generating = False
@@ -96,6 +115,7 @@ class LlamaCppBackend:
             prompt_set=model.metadata("palimpsest.prompt_set"),
             chunk_tokens=_number(model.metadata("palimpsest.chunk_tokens")),
             memory_tokens=_number(model.metadata("palimpsest.memory_tokens")),
+            lookahead=num_sequences if num_gpu_layers != 0 and supports_gpu() else 1,
         )
 
     @staticmethod
@@ -145,10 +165,7 @@ class LlamaCppBackend:
             try:
                 cancel.check()
                 prompts = [self._checked_prompt(request) for request in requests]
-                return [
-                    self._complete(index, request, ids, cancel, on_token)
-                    for index, (request, ids) in enumerate(zip(requests, prompts, strict=True))
-                ]
+                return self._batcher.run(requests, prompts, self._sampler, cancel, on_token)
             finally:
                 self._is_generating = False
 
@@ -157,65 +174,12 @@ class LlamaCppBackend:
         check_window(len(ids), request.max_tokens, self._info.context_tokens)
         return ids
 
-    def _complete(
-        self, index: int, request: Request, ids: list[int], cancel: CancelToken, on_token: OnToken | None
-    ) -> Completion:
-        cancel.check()
-        sampler = NativeSampler(self._model, request.sampling, self._native_grammar(request.grammar))
-        try:
-            started = time.perf_counter()
-            cached_tokens = self._prefill(ids, cancel)
-            ready = time.perf_counter()
-            reply = _Reply(index, on_token)
-            finish_reason = self._decode(sampler, reply, request.max_tokens, cancel)
-        finally:
-            sampler.free()
-        return Completion(
-            text=reply.text,
-            prompt_token_ids=tuple(ids),
-            token_ids=tuple(reply.token_ids),
-            finish_reason=finish_reason,
-            cached_tokens=cached_tokens,
-            prefill_s=ready - started,
-            decode_s=time.perf_counter() - ready,
-        )
-
-    def _native_grammar(self, source: str | None) -> str | None:
-        """The grammar with control tokens named by id, so that a label is one token and never spelt out."""
-        if source is None:
-            return None
-        tokens = {
-            text: token_id
-            for token_id, text in self._model.control.items()
-            if text and not self._model.ends_turn(token_id)
-        }
-        return gbnf.parse(source).with_tokens(tokens)
-
-    def _prefill(self, ids: list[int], cancel: CancelToken) -> int:
-        cached_tokens = self._context.keep_prefix(ids)
-        for start in range(cached_tokens, len(ids), self._context.batch_tokens):
-            cancel.check()
-            batch = ids[start : start + self._context.batch_tokens]
-            self._context.decode(batch, should_abort=lambda: cancel.is_cancelled)
-        return cached_tokens
-
-    def _decode(
-        self, sampler: NativeSampler, reply: "_Reply", max_tokens: int, cancel: CancelToken
-    ) -> FinishReason:
-        # No abort callback here: one token is as fine as a cancel needs, and a Python call for every
-        # operation of the graph would slow down small models.
-        while True:
-            cancel.check()
-            token_id = sampler.draw(self._context)
-            if self._model.ends_turn(token_id):
-                reply.finish()
-                return "stop"
-            reply.add(token_id, self._model.piece(token_id))
-            if len(reply.token_ids) == max_tokens:
-                reply.finish()
-                return "length"
-            cancel.check()
-            self._context.decode([token_id])
+    def _sampler(self, request: Request) -> Sampler:
+        """What draws the reply to a request."""
+        grammar = None
+        if request.grammar is not None:
+            grammar = self._grammars.new(self._native_grammar(request.grammar))
+        return NativeSampler(request.sampling, grammar)
 
     def _check_open(self) -> None:
         if not self._free_model.alive:
@@ -226,36 +190,17 @@ class LlamaCppBackend:
         with self._lock:
             if self._is_generating:
                 raise RuntimeError("close() called out of on_token")
+            self._free_grammars()
             self._free_context()
             self._free_model()
 
 
-class _Reply:
-    """Collects tokens and streams their text; a character may be spread over several tokens."""
-
-    def __init__(self, index: int, on_token: OnToken | None) -> None:
-        self.token_ids: list[int] = []
-        self._index = index
-        self._on_token = on_token
-        self._pieces: list[str] = []
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    @property
-    def text(self) -> str:
-        return "".join(self._pieces)
-
-    def add(self, token_id: int, piece: bytes) -> None:
-        self.token_ids.append(token_id)
-        self._emit(self._decoder.decode(piece))
-
-    def finish(self) -> None:
-        self._emit(self._decoder.decode(b"", final=True))
-
-    def _emit(self, text: str) -> None:
-        if text:
-            self._pieces.append(text)
-            if self._on_token is not None:
-                self._on_token(self._index, text)
+def _grammar_writer(model: NativeModel) -> Callable[[str], str]:
+    """Writes a grammar with control tokens named by id, so that a label is one token and never spelt out."""
+    tokens = {
+        text: token_id for token_id, text in model.control.items() if text and not model.ends_turn(token_id)
+    }
+    return lambda source: gbnf.parse(source).with_tokens(tokens)
 
 
 def _number(text: str | None) -> int | None:

@@ -1,7 +1,7 @@
 """The edge to llama.cpp's C interface: the library, its log, a loaded model and its vocabulary.
 
-llama-cpp-python has no type stubs; `Any` stands for its modules and pointers here and in `native_context`,
-nowhere else. The low-level interface is used since its high-level class decodes one sequence only.
+llama-cpp-python has no type stubs; `Any` stands for its modules and pointers here, in `native_context` and in
+`native_sampler`, nowhere else. The low-level interface is used since its high-level class decodes one sequence only.
 """
 
 import collections
@@ -65,6 +65,11 @@ def collected_errors() -> Iterator[collections.deque[str]]:
     yield _errors
 
 
+def supports_gpu() -> bool:
+    """Whether this build of llama.cpp can compute on a GPU."""
+    return bool(library().llama_supports_gpu_offload())
+
+
 class NativeModel:
     """A model in memory. Not thread-safe, except for tokenising.
 
@@ -81,7 +86,7 @@ class NativeModel:
         self._lib = library()
         params = self._lib.llama_model_default_params()
         if num_gpu_layers is None:
-            num_gpu_layers = -1 if self._lib.llama_supports_gpu_offload() else 0
+            num_gpu_layers = -1 if supports_gpu() else 0
         params.n_gpu_layers = num_gpu_layers
         params.vocab_only = vocab_only
         with collected_errors() as errors:
@@ -117,6 +122,12 @@ class NativeModel:
             if attributes & _ATTR_CONTROL or self.ends_turn(token_id) or _MARKUP.fullmatch(text):
                 forbidden[token_id] = text
         return control, forbidden
+
+    @property
+    def can_forget(self) -> bool:
+        """Whether the last tokens of a sequence can be taken back; a recurrent state keeps no past."""
+        lib = self._lib
+        return not (lib.llama_model_is_recurrent(self.pointer) or lib.llama_model_is_hybrid(self.pointer))
 
     def ends_turn(self, token_id: int) -> bool:
         """Whether this token ends the model's turn."""

@@ -1,58 +1,98 @@
-"""The edge to llama.cpp's C interface: a context with its KV cache, and samplers."""
+"""The edge to llama.cpp's C interface: a context, whose KV cache holds several sequences side by side."""
 
-import ctypes
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from engine.backends.base import Sampling
 from engine.backends.native import NativeModel, collected_errors, library
 from engine.cancel import Cancelled
 from engine.errors import GenerationError, ModelLoadError
 
-_SEQUENCE = 0
 _ABORTED = 2
 _NO_SLOT = 1
-_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
+
+KvType = Literal["f16", "q8_0"]
+_KV_TYPES: dict[KvType, int] = {"f16": 1, "q8_0": 8}  # of enum ggml_type
+
+Logits = np.ndarray[tuple[int], np.dtype[np.float32]]
+"""Logits behind one token, [V]; a view that is valid until the next `compute`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextSettings:
+    """How a context computes.
+
+    Attributes:
+        window_tokens: most tokens of one sequence.
+        num_sequences: conversations that the cache can hold side by side.
+        num_threads: threads that compute.
+        batch_tokens: tokens that one call computes at most; a cancel waits for one call.
+        is_unified: one pool of cells for all sequences, so that a prefix is shared without a copy and sequences of
+            different lengths fill one batch, but attention runs over everybody's cells; else a cache for each.
+        kv_type: type of keys and values in the cache.
+        max_outputs: most tokens of one call whose logits are wanted.
+    """
+
+    window_tokens: int
+    num_sequences: int = 1
+    num_threads: int = 1
+    batch_tokens: int = 512
+    is_unified: bool = False
+    kv_type: KvType = "f16"
+    max_outputs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Tokens to be computed behind what a sequence holds.
+
+    Attributes:
+        sequence: which one.
+        ids: at least one.
+        num_outputs: of the last so many tokens the logits are wanted.
+    """
+
+    sequence: int
+    ids: Sequence[int]
+    num_outputs: int = 1
 
 
 class NativeContext:
-    """One sequence's KV cache over a model, and the tokens that are in it.
+    """The KV cache over a model, and the tokens that are in it, sequence by sequence.
 
     Args:
         model: stays alive until this context is freed.
-        context_tokens: size of the window.
-        num_threads: threads that compute.
-        batch_tokens: tokens that one decode call gets; a cancel waits for one batch at most.
+        settings: see `ContextSettings`.
 
     Raises:
         ModelLoadError: there is no memory for the window.
     """
 
-    def __init__(
-        self, model: NativeModel, *, context_tokens: int, num_threads: int, batch_tokens: int = 512
-    ) -> None:
+    def __init__(self, model: NativeModel, settings: ContextSettings) -> None:
         self._lib = library()
         self._model = model
-        self.batch_tokens = min(batch_tokens, context_tokens)
-        self.cached: list[int] = []
+        self.settings = settings
+        self.cached: list[list[int]] = [[] for _ in range(settings.num_sequences)]
         self._should_abort: Callable[[], bool] = bool
         params = self._lib.llama_context_default_params()
-        params.n_ctx = context_tokens
-        params.n_batch = params.n_ubatch = self.batch_tokens
-        params.n_seq_max = 1
-        params.n_outputs_max = (
-            1  # logits of the last token only: the buffer for all would be [batch, vocabulary]
-        )
-        params.n_threads = params.n_threads_batch = num_threads
+        params.n_ctx = settings.window_tokens * settings.num_sequences
+        params.n_batch = params.n_ubatch = settings.batch_tokens
+        params.n_seq_max = settings.num_sequences
+        params.kv_unified = settings.is_unified
+        # Only so many rows of logits: the buffer for all would be [batch, vocabulary].
+        params.n_outputs_max = settings.max_outputs
+        params.n_threads = params.n_threads_batch = settings.num_threads
+        params.type_k = params.type_v = _KV_TYPES[settings.kv_type]
         params.no_perf = True
         params.swa_full = True  # a sliding window that was cut to size cannot be rolled back to a prefix
         with collected_errors():
             self._pointer = self._lib.llama_init_from_model(model.pointer, params)
         if not self._pointer:
+            count = f", {settings.num_sequences} times" if settings.num_sequences > 1 else ""
             raise ModelLoadError(
-                f"There is not enough memory for a context window of {context_tokens} tokens.",
+                f"There is not enough memory for a context window of {settings.window_tokens} tokens{count}.",
                 hint="Open the model with a smaller window.",
             )
         self._memory = self._lib.llama_get_memory(self._pointer)
@@ -61,79 +101,82 @@ class NativeContext:
             raise ModelLoadError(
                 "This model does not write text.", hint="Choose a model that is made for chat."
             )
-        self._batch: Any = self._lib.llama_batch_init(self.batch_tokens, 0, 1)
+        self._batch: Any = self._lib.llama_batch_init(settings.batch_tokens, 0, 1)
+        self._fields = _BatchFields(self._batch, settings.batch_tokens)
         self._callback = self._lib.ggml_abort_callback(lambda _: self._should_abort())
         self._no_callback = self._lib.ggml_abort_callback()
 
-    def keep_prefix(self, ids: Sequence[int]) -> int:
-        """Roll the cache back to what it shares with a prompt; the last token is always left to be computed.
+    def keep_prefix(self, sequence: int, ids: Sequence[int]) -> int:
+        """Roll a sequence back to what it shares with a prompt; the last token is always left to be computed.
 
         Returns:
             how many leading tokens need not be computed.
         """
-        common = 0
-        for have, want in zip(self.cached, ids[:-1], strict=False):
-            if have != want:
-                break
-            common += 1
-        self._truncate(common)
-        return len(self.cached)
+        self.truncate(sequence, common_prefix(self.cached[sequence], list(ids[:-1])))
+        return len(self.cached[sequence])
 
-    def _truncate(self, length: int) -> None:
-        """Keep the first tokens only; a model that cannot forget partly forgets all."""
-        kept = self._lib.llama_memory_seq_rm(self._memory, _SEQUENCE, length, -1)
-        last = self._lib.llama_memory_seq_pos_max(self._memory, _SEQUENCE)
-        if kept and last == length - 1:
-            del self.cached[length:]
+    def share_prefix(self, source: int, target: int, length: int) -> None:
+        """Give the first tokens of one sequence to another one, which forgets its own."""
+        self.truncate(target, 0)
+        if self.settings.is_unified:
+            self._lib.llama_memory_seq_cp(self._memory, source, target, 0, length)
+            self.cached[target] = self.cached[source][:length]
         else:
-            self._lib.llama_memory_clear(self._memory, False)
-            self.cached.clear()
+            # Between caches of their own only whole sequences can be copied.
+            self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+            self.cached[target] = list(self.cached[source])
+            self.truncate(target, length)
 
-    def decode(self, ids: Sequence[int], *, should_abort: Callable[[], bool] | None = None) -> None:
-        """Compute tokens behind those in the cache; afterwards the logits of the last one can be sampled.
+    def truncate(self, sequence: int, length: int) -> None:
+        """Keep the first tokens of a sequence only; a model that cannot forget partly forgets all of it."""
+        held = self.cached[sequence]
+        if length == len(held):
+            return
+        kept = self._lib.llama_memory_seq_rm(self._memory, sequence, length, -1)
+        if kept and self._lib.llama_memory_seq_pos_max(self._memory, sequence) == length - 1:
+            del held[length:]
+        else:
+            self._lib.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+            held.clear()
+
+    def compute(self, pieces: Sequence[Piece], *, should_abort: Callable[[], bool] | None = None) -> None:
+        """Compute tokens of different sequences in one call; afterwards `logits` has the rows that are wanted.
 
         Args:
-            ids: at most `batch_tokens` of them, at least one.
+            pieces: of different sequences, at most `batch_tokens` tokens in all.
             should_abort: asked between the operations of the model's graph, on the CPU only.
 
         Raises:
             Cancelled: `should_abort` said so; the cache holds what it held before.
             GenerationError: llama.cpp failed; the cache holds what it held before, or nothing.
         """
-        count, start = len(ids), len(self.cached)
-        batch = self._batch
-        batch.n_tokens = count
-        for index, token_id in enumerate(ids):
-            batch.token[index] = token_id
-            batch.pos[index] = start + index
-            batch.n_seq_id[index] = 1
-            batch.seq_id[index][0] = _SEQUENCE
-            batch.logits[index] = index == count - 1
+        before = [len(self.cached[piece.sequence]) for piece in pieces]
+        self._fields.fill(pieces, before)
         if should_abort is not None:
             self._should_abort = should_abort
         self._lib.llama_set_abort_callback(
             self._pointer, self._callback if should_abort else self._no_callback, None
         )
-        result: int = self._lib.llama_decode(self._pointer, batch)
+        result: int = self._lib.llama_decode(self._pointer, self._batch)
+        for piece in pieces:
+            self.cached[piece.sequence].extend(piece.ids)
         if result == 0:
-            self.cached.extend(ids)
             return
-        self._truncate(start)
+        for piece, length in zip(pieces, before, strict=True):
+            self.truncate(piece.sequence, length)
         if result == _ABORTED:
             raise Cancelled
         reason = "found no room in its cache" if result == _NO_SLOT else f"failed with code {result}"
         raise GenerationError(f"llama.cpp {reason}.", hint="The log at level DEBUG holds its reasons.")
 
-    def logits(self) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-        """Logits behind the last token, [V]; valid until the next `decode`.
+    def logits(self, row: int) -> Logits:
+        """Logits of the `row`-th output of the last `compute`, in the order of its pieces.
 
         Raises:
             GenerationError: they are no numbers.
         """
-        pointer = self._lib.llama_get_logits_ith(self._pointer, -1)
-        values: np.ndarray[tuple[int], np.dtype[np.float32]] = np.ctypeslib.as_array(
-            pointer, (self._model.num_tokens,)
-        )
+        pointer = self._lib.llama_get_logits_ith(self._pointer, self._fields.position_of(row))
+        values: Logits = np.ctypeslib.as_array(pointer, (self._model.num_tokens,))
         if not np.isfinite(values.max()):
             raise GenerationError(
                 "The model computes values that are no numbers.", hint="The model file may be damaged."
@@ -148,101 +191,54 @@ class NativeContext:
             self._lib.llama_free(pointer)
 
 
-class NativeSampler:
-    """Draws tokens, at most one request long.
+class _BatchFields:
+    """The arrays of a `llama_batch`, filled through numpy: token by token takes longer than small models compute."""
 
-    The grammar is asked about the token that was drawn without it, and only if it refuses, all tokens are put
-    to it and another one is drawn: checking a whole vocabulary at every step costs more than the model's own
-    computing for small models. Without top-k and top-p the distribution is the same as if the grammar had
-    come first.
+    def __init__(self, batch: Any, size: int) -> None:
+        self._batch = batch
+        self._token = np.ctypeslib.as_array(batch.token, (size,))
+        self._pos = np.ctypeslib.as_array(batch.pos, (size,))
+        self._wanted = np.ctypeslib.as_array(batch.logits, (size,))
+        np.ctypeslib.as_array(batch.n_seq_id, (size,))[:] = 1
+        self._seq_id = batch.seq_id
+        self._sequence_of = [-1] * size
+        self._outputs: list[int] = []
 
-    Temperature comes before top-k and top-p, as in servers and in training; llama.cpp's own programs have it
-    last.
+    def fill(self, pieces: Sequence[Piece], starts: Sequence[int]) -> None:
+        """Lay out pieces one behind the other; each begins at its position in its sequence."""
+        at = 0
+        self._outputs = []
+        for piece, start in zip(pieces, starts, strict=True):
+            end = at + len(piece.ids)
+            self._token[at:end] = piece.ids
+            self._pos[at:end] = np.arange(start, start + len(piece.ids))
+            first_output = end - piece.num_outputs
+            self._wanted[at:first_output] = 0
+            self._wanted[first_output:end] = 1
+            self._outputs.extend(range(first_output, end))
+            for index in range(at, end):
+                if self._sequence_of[index] != piece.sequence:
+                    self._seq_id[index][0] = self._sequence_of[index] = piece.sequence
+            at = end
+        self._batch.n_tokens = at
 
-    Raises:
-        GenerationError: llama.cpp refuses the grammar.
+    def position_of(self, row: int) -> int:
+        """Where in the batch the `row`-th output stands."""
+        return self._outputs[row]
+
+
+def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
+    """Number of leading tokens that are equal, for two lists of one type.
+
+    By halving, since comparing slices is a hundred times as fast as comparing tokens one by one.
     """
-
-    def __init__(self, model: NativeModel, sampling: Sampling, grammar: str | None) -> None:
-        self._lib = lib = library()
-        self._model = model
-        self._grammar: Any = None
-        if grammar is not None:
-            self._grammar = lib.llama_sampler_init_grammar(model.vocabulary, grammar.encode(), b"root")
-            if not self._grammar:
-                raise GenerationError("llama.cpp refuses the grammar of a reply.")
-        self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        for sampler in self._samplers(sampling):
-            lib.llama_sampler_chain_add(self._chain, sampler)
-
-    def _samplers(self, sampling: Sampling) -> list[Any]:
-        lib = self._lib
-        if sampling.temperature == 0:
-            return [lib.llama_sampler_init_greedy()]
-        samplers = [lib.llama_sampler_init_temp(sampling.temperature)]
-        if sampling.top_k > 0:
-            samplers.append(lib.llama_sampler_init_top_k(sampling.top_k))
-        if sampling.top_p < 1:
-            samplers.append(lib.llama_sampler_init_top_p(sampling.top_p, 1))
-        # 0xFFFFFFFF asks llama.cpp for a random seed.
-        samplers.append(lib.llama_sampler_init_dist(sampling.seed % 0xFFFFFFFF))
-        return samplers
-
-    def draw(self, context: NativeContext) -> int:
-        """The next token.
-
-        Raises:
-            GenerationError: no token fits the grammar, or the logits are no numbers.
-        """
-        logits = context.logits()
-        token_id = self._pick(self._candidates(logits))
-        if self._grammar is None:
-            return token_id
-        if not self._allows(token_id):
-            token_id = self._draw_allowed(logits)
-        self._lib.llama_sampler_accept(self._grammar, token_id)
-        return token_id
-
-    def _draw_allowed(self, logits: np.ndarray[tuple[int], np.dtype[np.float32]]) -> int:
-        candidates = self._candidates(logits)
-        self._apply(self._grammar, candidates)
-        allowed = candidates[np.isfinite(candidates["logit"])]
-        # llama.cpp ends the process if it is made to accept a token that its grammar refuses.
-        if not len(allowed):
-            raise GenerationError("No token of the model fits the grammar of its reply.")
-        return self._pick(allowed)
-
-    def _allows(self, token_id: int) -> bool:
-        candidates = np.array([(token_id, 0.0, 0.0)], _CANDIDATE)
-        self._apply(self._grammar, candidates)
-        return bool(np.isfinite(candidates["logit"][0]))
-
-    def _pick(self, candidates: np.ndarray[Any, Any]) -> int:
-        array = self._apply(self._chain, candidates)
-        return int(array.data[array.selected].id)
-
-    def _candidates(self, logits: np.ndarray[tuple[int], np.dtype[np.float32]]) -> np.ndarray[Any, Any]:
-        candidates = np.zeros(len(logits), _CANDIDATE)
-        candidates["id"] = np.arange(len(logits), dtype=np.int32)
-        candidates["logit"] = logits
-        return candidates
-
-    def _apply(self, sampler: Any, candidates: np.ndarray[Any, Any]) -> Any:
-        lib = self._lib
-        array = lib.llama_token_data_array(
-            data=candidates.ctypes.data_as(lib.llama_token_data_p),
-            size=len(candidates),
-            selected=-1,
-            sorted=False,
-        )
-        lib.llama_sampler_apply(sampler, ctypes.byref(array))
-        return array
-
-    def free(self) -> None:
-        """Give the memory back. A second call does nothing."""
-        chain, self._chain = self._chain, None
-        if chain:
-            self._lib.llama_sampler_free(chain)
-        grammar, self._grammar = self._grammar, None
-        if grammar:
-            self._lib.llama_sampler_free(grammar)
+    known, limit = 0, min(len(left), len(right))
+    if left[:limit] == right[:limit]:
+        return limit
+    while limit - known > 1:
+        middle = (known + limit) // 2
+        if left[known:middle] == right[known:middle]:
+            known = middle
+        else:
+            limit = middle
+    return known

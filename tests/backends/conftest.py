@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,10 @@ from tests.backends import tiny_gguf
 STARTER = Path(__file__).parents[2] / "resources" / "models" / "palimpsest-starter.gguf"
 WORDS = ("stone", "river", "Müller", "— and", "日本", "12", "wind 😀", "the", "\n", "<|s1|>")
 
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "parallel": {"num_sequences": 4},
+    "unified": {"num_sequences": 4, "is_unified": True},
+}
 LONG = "root ::= " + '"<|s1|>" "<|s2|>" ' * 30
 """A grammar for a reply of sixty labels: a trained model left to itself may end after one."""
 
@@ -56,7 +61,23 @@ def starter(starter_path: Path) -> Iterator[LlamaCppBackend]:
     backend.close()
 
 
-@pytest.fixture(params=["scripted", "tiny", "starter"])
+@pytest.fixture(scope="session")
+def parallel(starter_path: Path) -> Iterator[LlamaCppBackend]:
+    """Four conversations side by side, each with a cache of its own."""
+    backend = LlamaCppBackend(starter_path, num_threads=1, **LAYOUTS["parallel"])
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(scope="session")
+def unified(starter_path: Path) -> Iterator[LlamaCppBackend]:
+    """Four conversations side by side in one pool of cells."""
+    backend = LlamaCppBackend(starter_path, num_threads=1, **LAYOUTS["unified"])
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(params=["scripted", "tiny", "starter", "parallel", "unified"])
 def kind(request: pytest.FixtureRequest) -> str:
     chosen: str = request.param
     return chosen
@@ -77,6 +98,7 @@ def fresh(kind: str, request: pytest.FixtureRequest) -> Iterator[Backend]:
     if kind == "scripted":
         yield ScriptedBackend(scripted_reply, context_tokens=1024)
         return
-    own = LlamaCppBackend(request.getfixturevalue(f"{kind}_path"), num_threads=1)
+    path: Path = request.getfixturevalue("tiny_path" if kind == "tiny" else "starter_path")
+    own = LlamaCppBackend(path, num_threads=1, **LAYOUTS.get(kind, {}))
     yield own
     own.close()

@@ -3,13 +3,16 @@
 import logging
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.backends.base import Sampling
 from engine.backends.llamacpp import LlamaCppBackend
 from engine.backends.native import NativeModel
-from engine.backends.native_context import NativeContext, NativeSampler
+from engine.backends.native_context import ContextSettings, NativeContext, Piece
+from engine.backends.native_sampler import GrammarCache, NativeSampler
 from engine.cancel import Cancelled
 from engine.errors import GenerationError, ModelLoadError, TemplateError
 from tests.backends import tiny_gguf
@@ -107,9 +110,13 @@ def model(tiny_path: Path) -> NativeModel:
     return NativeModel(tiny_path, num_gpu_layers=0)
 
 
+def _context(model: NativeModel, **changes: Any) -> NativeContext:
+    return NativeContext(model, ContextSettings(window_tokens=256, batch_tokens=256, **changes))
+
+
 def test_a_decode_is_aborted_midway(model: NativeModel) -> None:
-    context = NativeContext(model, context_tokens=256, num_threads=1)
-    context.decode([20, 21, 22])
+    context = _context(model)
+    context.compute([Piece(0, [20, 21, 22])])
     asked: list[int] = []
 
     def abort() -> bool:
@@ -117,56 +124,105 @@ def test_a_decode_is_aborted_midway(model: NativeModel) -> None:
         return len(asked) >= 5
 
     with pytest.raises(Cancelled):
-        context.decode([30, 31, 32, 33], should_abort=abort)
+        context.compute([Piece(0, [30, 31, 32, 33])], should_abort=abort)
     assert len(asked) == 5
-    assert context.cached == [20, 21, 22]
-    context.decode([30, 31, 32, 33], should_abort=lambda: False)
-    interrupted = context.logits().copy()
-    fresh = NativeContext(model, context_tokens=256, num_threads=1)
-    fresh.decode([20, 21, 22])
-    fresh.decode([30, 31, 32, 33])
-    assert (interrupted == fresh.logits()).all()
+    assert context.cached == [[20, 21, 22]]
+    context.compute([Piece(0, [30, 31, 32, 33])], should_abort=lambda: False)
+    interrupted = context.logits(0).copy()
+    fresh = _context(model)
+    fresh.compute([Piece(0, [20, 21, 22])])
+    fresh.compute([Piece(0, [30, 31, 32, 33])])
+    assert (interrupted == fresh.logits(0)).all()
     for each in (context, fresh, model):
         each.free()
         each.free()
 
 
 def test_a_full_cache_is_a_typed_error(model: NativeModel) -> None:
-    context = NativeContext(model, context_tokens=256, num_threads=1)
-    context.decode([20] * 256)
+    context = _context(model)
+    context.compute([Piece(0, [20] * 256)])
     with pytest.raises(GenerationError, match="no room"):
-        context.decode([20])
-    assert len(context.cached) == 256
-    assert context.keep_prefix([20, 20, 30]) == 2
-    context.decode([30])
+        context.compute([Piece(0, [20])])
+    assert len(context.cached[0]) == 256
+    assert context.keep_prefix(0, [20, 20, 30]) == 2
+    context.compute([Piece(0, [30])])
+    context.free()
+    model.free()
+
+
+@pytest.mark.parametrize("is_unified", [False, True])
+def test_sequences_side_by_side_are_as_if_alone(model: NativeModel, is_unified: bool) -> None:
+    texts = [[20, 21, 22, 23, 24, 25], [20, 21, 22, 33, 34], [40, 41, 42, 43]]
+    alone = []
+    for ids in texts:
+        context = _context(model)
+        context.compute([Piece(0, ids)])
+        alone.append(context.logits(0).copy())
+        context.free()
+    together = _context(model, num_sequences=3, is_unified=is_unified, max_outputs=8)
+    together.compute([Piece(0, texts[0], num_outputs=2), Piece(2, texts[2])])
+    rows = [together.logits(row).copy() for row in range(3)]
+    together.share_prefix(0, 1, 3)
+    assert together.cached[1] == [20, 21, 22]
+    assert together.cached[0] == texts[0]
+    together.compute([Piece(1, texts[1][3:])])
+    assert np.abs(rows[1] - alone[0]).max() < 1e-3
+    assert np.abs(together.logits(0) - alone[1]).max() < 1e-3
+    assert np.abs(rows[2] - alone[2]).max() < 1e-3
+    assert np.abs(rows[0] - rows[1]).max() > 1e-3
+    together.free()
+    model.free()
+
+
+def test_a_cancelled_batch_leaves_every_sequence_as_it_was(model: NativeModel) -> None:
+    context = _context(model, num_sequences=2, max_outputs=2)
+    context.compute([Piece(0, [20, 21])])
+    with pytest.raises(Cancelled):
+        context.compute([Piece(0, [30, 31]), Piece(1, [40])], should_abort=lambda: True)
+    assert context.cached == [[20, 21], []]
+    context.compute([Piece(1, [40])])
+    assert context.cached == [[20, 21], [40]]
     context.free()
     model.free()
 
 
 def test_a_grammar_that_no_token_fits(model: NativeModel) -> None:
-    context = NativeContext(model, context_tokens=256, num_threads=1)
-    context.decode([20])
-    sampler = NativeSampler(model, Sampling(), "root ::= <[99999]>")
+    context, grammars = _context(model), GrammarCache(model)
+    context.compute([Piece(0, [20])])
+    sampler = NativeSampler(Sampling(), grammars.new("root ::= <[99999]>"))
     with pytest.raises(GenerationError, match="fits the grammar"):
-        sampler.draw(context)
-    sampler.free()
-    context.free()
-    model.free()
+        sampler.draw(context.logits(0))
+    with pytest.raises(GenerationError, match="refuses the grammar"):
+        grammars.new('root ::= "')
+    for each in (sampler, grammars, context, model):
+        each.free()
 
 
 def test_constrained_draws_follow_the_logits(model: NativeModel) -> None:
     """Drawing first and asking the grammar later must not favour or forbid any allowed token."""
-    context = NativeContext(model, context_tokens=256, num_threads=1)
-    context.decode([20])
+    context, grammars = _context(model), GrammarCache(model)
+    context.compute([Piece(0, [20])])
+    logits = context.logits(0).copy()
     allowed = (4, 5, 6)
     grammar = "root ::= " + " | ".join(f"<[{token_id}]>" for token_id in allowed)
     drawn: list[int] = []
     for seed in range(300):
-        sampler = NativeSampler(model, Sampling(temperature=5.0, seed=seed), grammar)
-        drawn.append(sampler.draw(context))
+        sampler = NativeSampler(Sampling(temperature=5.0, seed=seed), grammars.new(grammar))
+        drawn.append(sampler.draw(logits))
         sampler.free()
-    weights = [float(2.718281828 ** (context.logits()[token_id] / 5.0)) for token_id in allowed]
+    weights = [float(2.718281828 ** (logits[token_id] / 5.0)) for token_id in allowed]
     for token_id, weight in zip(allowed, weights, strict=True):
         assert abs(drawn.count(token_id) / 300 - weight / sum(weights)) < 0.1
-    context.free()
-    model.free()
+    greedy = NativeSampler(Sampling(), grammars.new(grammar))
+    assert greedy.draw(logits) == max(allowed, key=lambda token_id: logits[token_id])
+    for each in (greedy, grammars, context, model):
+        each.free()
+
+
+def test_draws_that_nearly_went_the_other_way_are_counted() -> None:
+    sampler = NativeSampler(Sampling())
+    logits = np.array([1.0, 3.0, 2.9995, -1.0], np.float32)
+    assert sampler.draw(logits) == 1
+    assert sampler.draw(np.array([1.0, 3.0, 2.9, -1.0], np.float32)) == 1
+    assert sampler.num_close_calls == 1
+    sampler.free()
