@@ -91,13 +91,8 @@ def build_optimizers(
     return optimizers
 
 
-def schedule(step: int, total_steps: int, *, warmup_steps: int = 20, decay_from: float = 0.4) -> float:
-    """Factor of the learning rates: short warm-up, constant, then linear decay to 2 %."""
+def schedule(step: int, total_steps: int, *, warmup_steps: int = 20) -> float:
+    """Factor of the learning rates: short warm-up, then linear decay to 2 % (arXiv 2310.07831)."""
     if step < warmup_steps:
         return (step + 1) / warmup_steps
-    progress = step / total_steps
-    return (
-        1.0
-        if progress <= decay_from
-        else max(0.02, 1.0 - 0.98 * (progress - decay_from) / (1.0 - decay_from))
-    )
+    return max(0.02, 1.0 - 0.98 * step / total_steps)

@@ -42,7 +42,7 @@ class Course:
     least_needles: float = 0.35
     max_tokens: int = 420
     batch_tokens: int = 2_048
-    batches_per_step: int = 2
+    batches_per_step: int = 4
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Progress:
         if foundation:
             shares = {"text": 0.45, "strings": 0.1, "read": 0.15, "answer": 0.3}
         else:
-            shares = {"text": 0.06, "strings": 0.05, "read": 0.56, "answer": 0.33}
+            shares = {"text": 0.05, "strings": 0.04, "read": 0.56, "answer": 0.35}
         return RoundPlan(
             token_shares=shares,
             max_sentences=LEVELS[self.level],

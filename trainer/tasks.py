@@ -93,9 +93,9 @@ class TaskMaker:
         """Draw a final question over a memory."""
         rng = self.rng
         roll = rng.random()
-        if roll < 0.5 or not self.natural_questions:
+        if roll < 0.66 or not self.natural_questions:
             ask = self._ask_fact()
-        elif roll < 0.78:
+        elif roll < 0.92:
             ask = self._ask_cloze()
         else:
             ask = self._ask_natural()
@@ -190,7 +190,7 @@ class TaskMaker:
         chosen = list(ask.look_alikes)
         rng.shuffle(chosen)
         roll = rng.random()
-        count = 0 if roll < 0.35 else rng.randint(1, 4)
+        count = 0 if roll < 0.2 else rng.randint(1, 4)
         chosen = chosen[:count]
         if rng.random() < 0.3:
             chosen += [self.facts.fact().statement for _ in range(rng.randint(1, 3))]

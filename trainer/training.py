@@ -9,6 +9,7 @@ import random
 import re
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,11 @@ class Training:
             table_lr=settings.table_lr,
             vector_lr=settings.vector_lr,
         )
+        self.parameters = list(self.model.parameters())
+        # The number of threads within an operation is a setting of the calling thread.
+        self.pool = ThreadPoolExecutor(
+            torch.get_num_threads(), initializer=torch.set_num_threads, initargs=(1,)
+        )
         self.progress = Progress()
         self.losses: dict[str, float] = {}
         self.bad_steps = 0
@@ -174,17 +180,26 @@ class Training:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["base_lr"] * factor
-        if not all([self._backward(batch) for batch in batches]):
+        # One core a batch, not all cores for one batch after the other: matrices this small do not
+        # split well (5,280 instead of 4,280 tokens/s on two cores).
+        results = list(self.pool.map(self._gradients, batches))
+        if not all(loss_is_finite for *_, loss_is_finite in results):
             self._skip()
             return
+        for index, parameter in enumerate(self.parameters):
+            parameter.grad = torch.stack([gradients[index] for gradients, *_ in results]).sum(0)
+        for batch, (_, logits, losses, _) in zip(batches, results, strict=True):
+            progress.tokens += int(batch.ids.ne(self.codec.pad_id).sum())
+            progress.examples += batch.ids.shape[0]
+            self._observe(batch, logits, losses)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.bad_steps = 0
         progress.step += 1
 
-    def _backward(self, batch: Batch) -> bool:
-        """Add the gradient of one batch; tell whether its loss was finite."""
+    def _gradients(self, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor, Tensor, bool]:
+        """Gradients of every parameter, logits and losses of the targets, whether the loss is finite."""
         layers = self.settings.shape.layers
         # Replies can only point at what labels know a layer earlier, so labels are taught there:
         # what they lean to, and not to forget their own name, which the reply is to repeat.
@@ -198,13 +213,8 @@ class Training:
         )
         losses = F.cross_entropy(logits, batch.targets, reduction="none")
         loss = losses @ batch.weights
-        if not torch.isfinite(loss):
-            return False
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.progress.tokens += int(batch.ids.ne(self.codec.pad_id).sum())
-        self.progress.examples += batch.ids.shape[0]
-        self._observe(batch, logits.detach(), losses.detach())
-        return True
+        gradients = torch.autograd.grad(loss, self.parameters)
+        return gradients, logits.detach(), losses.detach(), bool(torch.isfinite(loss))
 
     def _choices(self, group: str, hidden: Tensor) -> Tensor:
         """Logits [N, V] of hidden states [N, D], impossible choices shut out.
