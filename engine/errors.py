@@ -13,10 +13,20 @@
     │   ├── ModelNotFoundError
     │   ├── ModelLoadError
     │   ├── UnsupportedModeError   the model was not made for this reading mode
-    │   └── TemplateError          the model's chat template cannot render our prompts
+    │   ├── TemplateError          the model's chat template cannot render our prompts
+    │   └── ServerError            a server that cannot be used
+    │       ├── ServerUnreachableError  nobody answers there
+    │       ├── ForeignServerError      what answers is no OpenAI-compatible API
+    │       ├── ServerAuthError         it refuses our key
+    │       ├── ServedModelError        it has no such model, or several and none was chosen
+    │       └── ServerStartError        our own server did not come up
     ├── GenerationError            the model failed while it was reading
     │   ├── ContextOverflowError
-    │   └── BackendDiedError
+    │   ├── BackendDiedError
+    │   ├── OutOfMemoryError
+    │   ├── ServerTimeoutError     a server was silent for too long
+    │   ├── ServerReplyError       a server's reply is not what its API promises
+    │   └── PromptMismatchError    a server was given less, or other tokens, than what was sent
     ├── PlanError                  settings that cannot work together
     └── StoreError                 the trace database
         ├── StoreVersionError      written by a newer version
@@ -92,6 +102,30 @@ class TemplateError(ModelError):
     """The model's chat template is missing or cannot render the prompts."""
 
 
+class ServerError(ModelError):
+    """A server cannot be used."""
+
+
+class ServerUnreachableError(ServerError):
+    """Nobody answers at the address."""
+
+
+class ForeignServerError(ServerError):
+    """What answers at the address is no OpenAI-compatible API."""
+
+
+class ServerAuthError(ServerError):
+    """The server refuses the API key, or wants one."""
+
+
+class ServedModelError(ServerError):
+    """The server does not have the model asked for, or has several and none was chosen."""
+
+
+class ServerStartError(ServerError):
+    """A server that we start ourselves did not come up."""
+
+
 class GenerationError(PalimpsestError):
     """The model failed while it was reading."""
 
@@ -102,6 +136,22 @@ class ContextOverflowError(GenerationError):
 
 class BackendDiedError(GenerationError):
     """The process or server that runs the model went away."""
+
+
+class OutOfMemoryError(GenerationError):
+    """Memory ran out where the model is computed."""
+
+
+class ServerTimeoutError(GenerationError):
+    """The server sent nothing for too long."""
+
+
+class ServerReplyError(GenerationError):
+    """The server's reply is not what its API promises."""
+
+
+class PromptMismatchError(GenerationError):
+    """The model was given less, or other tokens, than what was sent."""
 
 
 class PlanError(PalimpsestError):

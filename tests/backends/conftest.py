@@ -1,16 +1,20 @@
-"""Backends for the tests: the shipped fake, a tiny model with random weights, the bundled model."""
+"""Backends for the tests: the shipped fake, a tiny model with random weights, the bundled model, both behind servers."""
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.backends.base import Backend, Request
+from engine.backends.http.backend import ServerBackend
+from engine.backends.http.opening import open_server
 from engine.backends.llamacpp import LlamaCppBackend
 from engine.backends.scripted import ScriptedBackend
 from tests.backends import tiny_gguf
+from tests.backends.http.llama_server import serve
 
 STARTER = Path(__file__).parents[2] / "resources" / "models" / "palimpsest-starter.gguf"
 WORDS = ("stone", "river", "Müller", "— and", "日本", "12", "wind 😀", "the", "\n", "<|s1|>")
@@ -77,7 +81,21 @@ def unified(starter_path: Path) -> Iterator[LlamaCppBackend]:
     backend.close()
 
 
-@pytest.fixture(params=["scripted", "tiny", "starter", "parallel", "unified"])
+@pytest.fixture(scope="session")
+def served_address(starter_path: Path) -> Iterator[str]:
+    """llama.cpp's own server with the bundled model."""
+    with serve(starter_path) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def served(served_address: str) -> Iterator[ServerBackend]:
+    backend = open_server(served_address)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(params=["scripted", "tiny", "starter", "parallel", "unified", "served"])
 def kind(request: pytest.FixtureRequest) -> str:
     chosen: str = request.param
     return chosen
@@ -88,7 +106,7 @@ def backend(kind: str, request: pytest.FixtureRequest) -> Backend:
     """Every backend; models are shared, so each test also shows that they survived the one before."""
     if kind == "scripted":
         return ScriptedBackend(scripted_reply, context_tokens=1024)
-    shared: LlamaCppBackend = request.getfixturevalue(kind)
+    shared: Backend = request.getfixturevalue(kind)
     return shared
 
 
@@ -99,6 +117,10 @@ def fresh(kind: str, request: pytest.FixtureRequest) -> Iterator[Backend]:
         yield ScriptedBackend(scripted_reply, context_tokens=1024)
         return
     path: Path = request.getfixturevalue("tiny_path" if kind == "tiny" else "starter_path")
+    if kind == "served":
+        with serve(path) as address, closing(open_server(address)) as backend:
+            yield backend
+        return
     own = LlamaCppBackend(path, num_threads=1, **LAYOUTS.get(kind, {}))
     yield own
     own.close()
