@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from engine.agent.events import ChunkFinished, Record
-from engine.agent.loop import read_request
 from engine.agent.memory import EMPTY
 from engine.agent.plan import ReadingPlan, default_config, make_plan
 from engine.agent.prompts import PromptSet
-from engine.agent.reader import run_reading
+from engine.agent.reader import Reading, run_reading
 from engine.agent.replies import UnusableReply, parse_labels
+from engine.agent.steps import read_request
 from engine.backends.base import Backend
 from engine.documents.model import Document, PageDraft, lay_out
 from engine.evaluation.facts import Fact, FactGenerator
@@ -148,7 +148,7 @@ def readings(backend: Backend, prompts: PromptSet, hays: Iterator[Haystack], cou
         hay = next(hays)
         memory = LastMemory()
         plan = plan_for(hay, backend, prompts)
-        answer = run_reading(plan, backend, run_id="benchmark", store=memory)
+        answer = run_reading(Reading(plan=plan, run_id="benchmark", store=memory), backend)
         chunks += len(plan.chunks)
         found = any(hay.needle.value in text and hay.needle.entity.parts[-1] in text for text in memory.texts)
         right = answer.answered and exact_match(answer.text, hay.needle.value) == 1

@@ -5,7 +5,7 @@ Command line and window call the same functions; what differs is the observers t
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +13,23 @@ from engine.agent.config import Mode
 from engine.agent.coverage import Certificate, PlannedChunk, certify
 from engine.agent.loop import Start
 from engine.agent.memory import Memory
-from engine.agent.plan import Base, ReadingPlan, default_config, make_plan
+from engine.agent.plan import Base, ReadingPlan, default_config, make_plan, make_plans
 from engine.agent.probe import Estimate, probe
 from engine.agent.prompts import PromptSet
-from engine.agent.reader import Observer, run_reading
+from engine.agent.reader import Observer, Reading, run_readings
 from engine.agent.result import Result, Timings, certificate_to_dict
 from engine.backends.base import Backend, Sampling
 from engine.cancel import Cancelled, CancelToken
 from engine.documents.model import Document
 from engine.documents.reader import open_document
-from engine.errors import PalimpsestError, PlanError, ResumeRefusedError, RunOwnedError, StoreError
+from engine.errors import (
+    GenerationError,
+    PalimpsestError,
+    PlanError,
+    ResumeRefusedError,
+    RunOwnedError,
+    StoreError,
+)
 from engine.models.catalogue import find_model
 from engine.models.opening import open_model, prompts_for
 from engine.paths import trace_database
@@ -41,12 +48,14 @@ class ModelChoice:
         context_tokens: window to open; None = the model's own, at most 8,192.
         num_threads: None = one a physical core.
         num_gpu_layers: None = as many as the build of llama.cpp and the card take.
+        lookahead: most chunks read at once on the guess that the memory stays; None = what the model gains from.
     """
 
     model: str | None = None
     context_tokens: int | None = None
     num_threads: int | None = None
     num_gpu_layers: int | None = None
+    lookahead: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +68,8 @@ class ReadingOptions:
         memory_tokens: most tokens of the memory.
         overlap_tokens: tokens repeated between chunks.
         sampling: how replies are drawn.
+        joint: whether several questions share a joint gate, where the model knows one; else each is read for as if
+            it were alone, side by side.
     """
 
     mode: Mode | None = None
@@ -66,20 +77,39 @@ class ReadingOptions:
     memory_tokens: int | None = None
     overlap_tokens: int = 0
     sampling: Sampling | None = None
+    joint: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """A reading that is about to begin or to go on.
+
+    Attributes:
+        run_id: its run.
+        plan: what will be read and how.
+        start: where it begins.
+    """
+
+    run_id: str
+    plan: ReadingPlan
+    start: Start
 
 
 class Front:
-    """What a user interface brings to a reading. Every method may be left as it is."""
+    """What a user interface brings to a reading. Every method may be left as it is.
 
-    def announce(self, plan: ReadingPlan, estimate: Estimate | None, start: Start) -> None:
+    Several questions are read for in one pass; there is a prospect for each, over the same chunks.
+    """
+
+    def announce(self, prospects: Sequence[Prospect], estimate: Estimate | None) -> None:
         """The plan is made; reading begins next."""
 
-    def display(self, plan: ReadingPlan, start: Start) -> AbstractContextManager[Observer | None]:
-        """The display for the time of the reading."""
+    def display(self, prospects: Sequence[Prospect]) -> AbstractContextManager[Observer | None]:
+        """The display for the time of the reading; it is told the events of all runs."""
         return nullcontext()
 
-    def stopped(self, run_id: str) -> None:
-        """The reading was cancelled; what is finished is saved under this id."""
+    def stopped(self, run_ids: Sequence[str]) -> None:
+        """The reading was cancelled; what is finished is saved under these ids."""
 
 
 class Session:
@@ -123,9 +153,32 @@ class Session:
             engine.cancel.Cancelled: after the token was cancelled.
             engine.errors.PalimpsestError: whatever went wrong.
         """
+        return _only(self.ask_all(files, [question], options=options, password=password, estimate=estimate))
+
+    def ask_all(
+        self,
+        files: Sequence[Path],
+        questions: Sequence[str],
+        *,
+        options: ReadingOptions | None = None,
+        password: str | None = None,
+        estimate: bool = True,
+    ) -> list[Result | GenerationError]:
+        """Read documents once and answer several questions; each has a run, a memory and a trace of its own.
+
+        Returns:
+            for each question its result, or that the model gave no usable answer.
+
+        Raises:
+            engine.cancel.Cancelled: after the token was cancelled.
+            engine.errors.PalimpsestError: whatever went wrong.
+        """
         options = options or ReadingOptions()
         if not files:
             raise PlanError("No document was given.", hint="Name one or more files.")
+        questions = list(dict.fromkeys(questions))
+        if not questions:
+            raise PlanError("No question was asked.", hint="Give one with -q.")
         documents = [open_document(path, password=password) for path in files]
         with self._store() as store, self._model(self._choice.model) as (backend, prompts, path):
             config = default_config(
@@ -137,17 +190,17 @@ class Session:
                 overlap_tokens=options.overlap_tokens,
                 sampling=options.sampling,
             )
-            plan = make_plan(documents, question, config=config, prompts=prompts, backend=backend)
-            expected = probe(plan, backend, cancel=self._cancel) if estimate else None
-            return self._conduct(
-                store,
-                backend,
-                plan,
-                lambda: store.create_run(
-                    plan.spec, documents, plan.chunks, model=backend.info, model_path=str(path.resolve())
-                ),
-                expected,
+            plans = make_plans(
+                documents, questions, config=config, prompts=prompts, backend=backend, is_joint=options.joint
             )
+            expected = probe(plans, backend, cancel=self._cancel) if estimate else None
+
+            def new_run(plan: ReadingPlan) -> RunWriter:
+                return store.create_run(
+                    plan.spec, documents, plan.chunks, model=backend.info, model_path=str(path.resolve())
+                )
+
+            return self._conduct(store, backend, plans, new_run, expected)
 
     def resume(self, run_id: str, *, password: str | None = None) -> Result:
         """Go on with a run that was stopped, killed or failed; a finished one is only reported.
@@ -169,7 +222,9 @@ class Session:
                     offset=run.spec.first_offset,
                 )
                 plan = _plan_like(run, documents, prompts, backend, base)
-                return self._conduct(store, backend, plan, lambda: store.open_run(run.run_id, plan.spec))
+                return _only(
+                    self._conduct(store, backend, [plan], lambda plan: store.open_run(run.run_id, plan.spec))
+                )
 
     def continue_run(
         self, run_id: str, file: Path, *, is_new_document: bool = False, password: str | None = None
@@ -252,59 +307,65 @@ class Session:
                     f"The run {run.run_id} cannot be taken over: {' and '.join(changed)} changed.",
                     hint="Start a new run with `palimpsest ask`.",
                 )
-            return self._conduct(
-                store,
-                backend,
-                plan,
-                lambda: store.create_run(
-                    plan.spec,
-                    documents,
-                    plan.chunks,
-                    model=backend.info,
-                    model_path=run.model_path,
-                    parent=parent,
-                ),
+            return _only(
+                self._conduct(
+                    store,
+                    backend,
+                    [plan],
+                    lambda plan: store.create_run(
+                        plan.spec,
+                        documents,
+                        plan.chunks,
+                        model=backend.info,
+                        model_path=run.model_path,
+                        parent=parent,
+                    ),
+                )
             )
 
     def _conduct(
         self,
         store: TraceStore,
         backend: Backend,
-        plan: ReadingPlan,
-        open_writer: Callable[[], RunWriter],
+        plans: Sequence[ReadingPlan],
+        open_writer: Callable[[ReadingPlan], RunWriter],
         estimate: Estimate | None = None,
-    ) -> Result:
-        """Read with a writer from where its run stands, and end the run whatever happens."""
-        with open_writer() as writer:
-            at = store.checkpoint(writer.run_id)
-            start = Start(next_chunk=at.next_chunk_index, memory=at.memory, evidence=at.evidence)
-            self._front.announce(plan, estimate, start)
+    ) -> list[Result | GenerationError]:
+        """Read with writers from where their runs stand, and end the runs whatever happens."""
+        with ExitStack() as stack:
+            jobs = [_Job(store, plan, stack.enter_context(open_writer(plan))) for plan in plans]
+            self._front.announce([job.prospect for job in jobs], estimate)
             try:
-                if at.answer is None:
-                    with self._front.display(plan, start) as display:
-                        run_reading(
-                            plan,
-                            backend,
-                            run_id=writer.run_id,
-                            store=writer,
-                            displays=[display] if display is not None else [],
-                            cancel=self._cancel,
-                            start=start,
-                            next_sequence=at.next_sequence,
-                        )
-                certificate = make_certificate(store, writer.run_id)
-                writer.save_certificate(json.dumps(certificate_to_dict(certificate)))
+                self._read([job for job in jobs if job.at.answer is None], backend)
+                for job in jobs:
+                    job.certify(store)
             except Cancelled:
-                writer.finish("stopped")
-                self._front.stopped(writer.run_id)
+                for job in jobs:
+                    job.writer.finish("stopped")
+                self._front.stopped([job.run_id for job in jobs])
                 raise
             except RunOwnedError:
                 raise  # somebody else's run now: it is not ours to end
             except PalimpsestError as exc:
-                writer.finish("failed", exc.message)
+                for job in jobs:
+                    job.writer.finish("failed", exc.message)
                 raise
-            writer.finish("finished")
-            return load_result(store, writer.run_id, certificate)
+            for job in jobs:
+                job.finish()
+            return [job.failure or load_result(store, job.run_id, job.certificate) for job in jobs]
+
+    def _read(self, jobs: Sequence["_Job"], backend: Backend) -> None:
+        if not jobs:
+            return
+        with self._front.display([job.prospect for job in jobs]) as display:
+            outcomes = run_readings(
+                [job.reading(display) for job in jobs],
+                backend,
+                cancel=self._cancel,
+                lookahead=self._choice.lookahead,
+            )
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            job.failure = outcome if isinstance(outcome, GenerationError) else None
 
     def _store(self) -> TraceStore:
         return TraceStore(trace_database(self._folder))
@@ -329,6 +390,52 @@ class Session:
         wanted = self._choice.model or (run.model_path if Path(run.model_path).is_file() else None)
         with self._model(wanted) as (backend, prompts, _):
             yield backend, prompts
+
+
+class _Job:
+    """One run of a pass, from its writer to its end."""
+
+    def __init__(self, store: TraceStore, plan: ReadingPlan, writer: RunWriter) -> None:
+        self.writer = writer
+        self.run_id = writer.run_id
+        self.at = store.checkpoint(writer.run_id)
+        start = Start(next_chunk=self.at.next_chunk_index, memory=self.at.memory, evidence=self.at.evidence)
+        self.prospect = Prospect(run_id=writer.run_id, plan=plan, start=start)
+        self.failure: GenerationError | None = None
+        self.certificate: Certificate | None = None
+
+    def reading(self, display: Observer | None) -> Reading:
+        return Reading(
+            plan=self.prospect.plan,
+            run_id=self.run_id,
+            store=self.writer,
+            displays=[display] if display is not None else [],
+            start=self.prospect.start,
+            next_sequence=self.at.next_sequence,
+        )
+
+    def certify(self, store: TraceStore) -> None:
+        if self.failure is None:
+            self.certificate = make_certificate(store, self.run_id)
+            self.writer.save_certificate(json.dumps(certificate_to_dict(self.certificate)))
+
+    def finish(self) -> None:
+        if self.failure is None:
+            self.writer.finish("finished")
+        else:
+            self.writer.finish("failed", self.failure.message)
+
+
+def _only(outcomes: Sequence[Result | GenerationError]) -> Result:
+    """The result of a pass with one question.
+
+    Raises:
+        GenerationError: it has none.
+    """
+    (outcome,) = outcomes
+    if isinstance(outcome, GenerationError):
+        raise outcome
+    return outcome
 
 
 def make_certificate(store: TraceStore, run_id: str) -> Certificate:
@@ -385,7 +492,13 @@ def _plan_like(
     run: RunRow, documents: Sequence[Document], prompts: PromptSet, backend: Backend, base: Base
 ) -> ReadingPlan:
     return make_plan(
-        documents, run.question, config=run.spec.config, prompts=prompts, backend=backend, base=base
+        documents,
+        run.question,
+        config=run.spec.config,
+        prompts=prompts,
+        backend=backend,
+        base=base,
+        companions=run.spec.companions,
     )
 
 

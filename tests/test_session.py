@@ -1,7 +1,7 @@
 """Sessions over the real trace store and a scripted model: ask, resume, continue, branch, and what they refuse."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -116,8 +116,8 @@ def test_cancelling_saves_what_is_finished(
     told: list[str] = []
 
     class Tell(Front):
-        def stopped(self, run_id: str) -> None:
-            told.append(run_id)
+        def stopped(self, run_ids: Sequence[str]) -> None:
+            told.extend(run_ids)
 
     seen: list[Request] = []
 

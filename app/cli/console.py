@@ -1,7 +1,7 @@
 """The console as an observer: live progress on standard error while a document is read."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.agent.events import CallFinished, ChunkFinished, ChunkStarted, Incident, Outcome, Record
-from engine.agent.memory import EMPTY, Memory
-from engine.agent.plan import ReadingPlan, new_tokens
+from engine.agent.plan import new_tokens
 from engine.agent.provenance import diff_words
+from engine.session import Prospect
 
 _REFRESH_PER_S = 8
 _PLAIN_INTERVAL_S = 5.0
@@ -32,32 +32,28 @@ def seconds_for_people(seconds: float) -> str:
 
 
 class ReadingDisplay:
-    """Shows chunk, page, rate, time left and the memory with its last change marked.
+    """Shows chunk, page, rate, time left and each question's memory with its last change marked.
 
     On a terminal the display is redrawn in place; elsewhere (a log file, a pipe) it is a line every few seconds.
     """
 
     def __init__(
         self,
-        plan: ReadingPlan,
+        prospects: Sequence[Prospect],
         console: Console,
         *,
-        next_chunk: int = 0,
-        memory: Memory = EMPTY,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._plan = plan
+        self._plan = plan = prospects[0].plan
         self._console = console
         self._clock = clock
         self._chunks = {chunk.index: chunk for chunk in plan.chunks}
-        self._tokens_done = sum(new_tokens(chunk) for chunk in plan.chunks if chunk.index < next_chunk)
         self._tokens_total = plan.num_tokens
-        self._tokens_here = 0
+        self._states = {each.run_id: _State(each) for each in prospects}
+        self._tokens_before = self._tokens_done()
         self._began = clock()
         self._last_line = self._began
         self._chunk: int | None = None
-        self._before = memory
-        self._memory = memory
         self._incidents = 0
         self._status = "starting"
         self._live: Live | None = None
@@ -87,7 +83,7 @@ class ReadingDisplay:
             self._chunk = event.chunk_index
             self._status = "reading"
         elif isinstance(event, ChunkFinished):
-            self._finish_chunk(event)
+            self._finish_chunk(self._states[record.run_id], event)
         elif isinstance(event, Incident):
             self._incidents += 1
         elif isinstance(event, CallFinished) and event.chunk_index is None:
@@ -96,15 +92,17 @@ class ReadingDisplay:
             self._last_line = self._clock()
             self._console.print(self._line(), highlight=False)
 
-    def _finish_chunk(self, event: ChunkFinished) -> None:
-        tokens = new_tokens(self._chunks[event.chunk_index])
-        self._tokens_done += tokens
-        self._tokens_here += tokens
+    def _finish_chunk(self, state: "_State", event: ChunkFinished) -> None:
+        state.tokens_done += new_tokens(self._chunks[event.chunk_index])
         if event.outcome is Outcome.UPDATED:
-            self._before, self._memory = event.memory_before, event.memory_after
+            state.before, state.memory = event.memory_before, event.memory_after
+
+    def _tokens_done(self) -> int:
+        """Tokens that have been read for every question."""
+        return min(state.tokens_done for state in self._states.values())
 
     def _rate(self) -> float:
-        return self._tokens_here / max(self._clock() - self._began, 1e-9)
+        return (self._tokens_done() - self._tokens_before) / max(self._clock() - self._began, 1e-9)
 
     def _line(self) -> str:
         if self._chunk is None:
@@ -112,7 +110,7 @@ class ReadingDisplay:
         chunk = self._chunks[self._chunk]
         document = self._plan.documents[chunk.document]
         rate = self._rate()
-        left = (self._tokens_total - self._tokens_done) / rate if rate > 0 else 0.0
+        left = (self._tokens_total - self._tokens_done()) / rate if rate > 0 else 0.0
         total = self._plan.chunks[-1].index + 1
         parts = [
             f"chunk {chunk.index + 1} of {total}",
@@ -128,19 +126,39 @@ class ReadingDisplay:
 
     def render(self) -> RenderableType:
         """The display as it stands."""
-        bar = ProgressBar(total=max(self._tokens_total, 1), completed=self._tokens_done)
+        bar = ProgressBar(total=max(self._tokens_total, 1), completed=self._tokens_done())
         head = Table.grid(expand=True)
         head.add_row(Text(self._line(), overflow="ellipsis", no_wrap=True))
-        return Group(
-            head, bar, Panel(self._memory_text(), title="memory", title_align="left", border_style="dim")
-        )
+        states = list(self._states.values())
+        lines = max(1, _MEMORY_LINES // len(states))
+        panels = [
+            Panel(
+                state.memory_text(lines),
+                title="memory"
+                if len(states) == 1
+                else Text(state.question, overflow="ellipsis", no_wrap=True),
+                title_align="left",
+                border_style="dim",
+            )
+            for state in states
+        ]
+        return Group(head, bar, *panels)
 
-    def _memory_text(self) -> Text:
-        if not self._memory.items:
+
+class _State:
+    """What is shown of one question."""
+
+    def __init__(self, prospect: Prospect) -> None:
+        plan, start = prospect.plan, prospect.start
+        self.question = plan.question
+        self.before = self.memory = start.memory
+        self.tokens_done = sum(new_tokens(chunk) for chunk in plan.chunks if chunk.index < start.next_chunk)
+
+    def memory_text(self, most_lines: int) -> Text:
+        if not self.memory.items:
             return Text("nothing has been found yet", style="dim")
         text = Text()
-        for change, piece in diff_words(self._before.text, self._memory.text):
+        for change, piece in diff_words(self.before.text, self.memory.text):
             if change != "removed":
                 text.append(piece, style="bold green" if change == "added" else "")
-        lines = text.split("\n")
-        return Text("\n").join(lines[-_MEMORY_LINES:])
+        return Text("\n").join(text.split("\n")[-most_lines:])

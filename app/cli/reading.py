@@ -3,29 +3,28 @@
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from app.cli import options
 from app.cli.console import ReadingDisplay, seconds_for_people
 from app.cli.printing import print_result
-from engine.agent.loop import Start
 from engine.agent.memory import Memory, MemoryItem
-from engine.agent.plan import ReadingPlan
 from engine.agent.probe import Estimate
 from engine.agent.reader import Observer
 from engine.agent.result import Result
 from engine.backends.base import Sampling
 from engine.cancel import CancelToken
-from engine.errors import PlanError
+from engine.errors import GenerationError, PlanError
 from engine.paths import data_dir
-from engine.session import Front, ModelChoice, ReadingOptions, Session
+from engine.session import Front, ModelChoice, Prospect, ReadingOptions, Session
 
 
 class ConsoleFront(Front):
@@ -35,10 +34,11 @@ class ConsoleFront(Front):
         self._console = console
         self._quiet = quiet
 
-    def announce(self, plan: ReadingPlan, estimate: Estimate | None, start: Start) -> None:
+    def announce(self, prospects: Sequence[Prospect], estimate: Estimate | None) -> None:
         """Say what will be read, in how many chunks, and how long it will take."""
         if self._quiet:
             return
+        plan, start = prospects[0].plan, prospects[0].start
         pages = sum(len(document.pages) for document in plan.documents)
         names = ", ".join(document.name for document in plan.documents)
         kind = f"{plan.documents[0].kind}s" if pages != 1 else plan.documents[0].kind
@@ -49,19 +49,23 @@ class ConsoleFront(Front):
             line += f"; about {seconds_for_people(estimate.wall_s)} at {estimate.tokens_per_s:,.0f} tokens/s"
         self._say(line)
         self._say(f"model {plan.spec.model_name}, mode {plan.config.mode}")
+        if len(prospects) > 1:
+            way = "one look for all of them" if plan.spec.companions else "side by side"
+            self._say(f"{len(prospects)} questions in one pass, {way}")
         for document in plan.documents:
             for warning in document.warnings:
                 self._say(f"note: {document.name}: {warning}")
 
-    def display(self, plan: ReadingPlan, start: Start) -> AbstractContextManager[Observer | None]:
+    def display(self, prospects: Sequence[Prospect]) -> AbstractContextManager[Observer | None]:
         """The live display."""
-        if self._quiet or not plan.chunks:
+        if self._quiet or not prospects[0].plan.chunks:
             return nullcontext()
-        return ReadingDisplay(plan, self._console, next_chunk=start.next_chunk, memory=start.memory)
+        return ReadingDisplay(prospects, self._console)
 
-    def stopped(self, run_id: str) -> None:
+    def stopped(self, run_ids: Sequence[str]) -> None:
         """Say how to go on."""
-        self._say(f"Stopped. What was read is saved; go on with: palimpsest resume {run_id}")
+        for run_id in run_ids:
+            self._say(f"Stopped. What was read is saved; go on with: palimpsest resume {run_id}")
 
     def _say(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -88,6 +92,11 @@ def cancel_on_interrupt() -> Iterator[CancelToken]:
             signal.signal(number, handler)
 
 
+def _session(choice: ModelChoice, folder: Path | None, token: CancelToken, *, quiet: bool) -> Session:
+    front = ConsoleFront(Console(stderr=True), quiet=quiet)
+    return Session(data_dir(folder), choice=choice, front=front, cancel=token)
+
+
 def _conduct(
     action: Callable[[Session], Result],
     choice: ModelChoice,
@@ -98,12 +107,56 @@ def _conduct(
 ) -> None:
     """Carry out a reading that Ctrl-C can stop, and print its result."""
     with cancel_on_interrupt() as token:
-        front = ConsoleFront(Console(stderr=True), quiet=quiet)
-        result = action(Session(data_dir(folder), choice=choice, front=front, cancel=token))
+        result = action(_session(choice, folder, token, quiet=quiet))
     if as_json:
         print(json.dumps(result.to_dict(), ensure_ascii=False))
     else:
         print_result(result)
+
+
+def _print_all(
+    questions: Sequence[str], outcomes: Sequence[Result | GenerationError], *, as_json: bool
+) -> None:
+    """Print what came of several questions; as JSON one list, in their order."""
+    if as_json:
+        values = [
+            {"question": question, **_outcome_to_dict(outcome)}
+            for question, outcome in zip(questions, outcomes, strict=True)
+        ]
+        print(json.dumps(values, ensure_ascii=False))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for question, outcome in zip(questions, outcomes, strict=True):
+        console.print()
+        console.print(Text(question, style="bold underline"))
+        if isinstance(outcome, GenerationError):
+            console.print(Text(str(outcome), style="red"))
+        else:
+            print_result(outcome, console)
+
+
+def _outcome_to_dict(outcome: Result | GenerationError) -> dict[str, Any]:
+    if isinstance(outcome, GenerationError):
+        return {"error": outcome.message, "hint": outcome.hint}
+    return outcome.to_dict()
+
+
+def read_questions(path: Path) -> list[str]:
+    """Questions from a text file, one a line; empty lines and lines that start with # do not count.
+
+    Raises:
+        PlanError: the file cannot be read or holds none.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+    except (OSError, ValueError) as exc:
+        raise PlanError(
+            f"The questions in {path.name} cannot be read: {exc}.", hint="One question a line, UTF-8."
+        ) from exc
+    questions = [line for line in lines if line and not line.startswith("#")]
+    if not questions:
+        raise PlanError(f"There is no question in {path.name}.", hint="One question a line, UTF-8.")
+    return questions
 
 
 def read_memory(path: Path) -> Memory:
@@ -130,7 +183,22 @@ def ask(
             metavar="FILE...", help="PDF, EPUB, HTML, Markdown or text; several are read one after the other."
         ),
     ],
-    question: Annotated[str, typer.Option("-q", "--question", help="What you want to know.")],
+    question: Annotated[
+        list[str] | None,
+        typer.Option("-q", "--question", help="What you want to know. Several -q are read for in one pass."),
+    ] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="Text file with questions, one a line, read for in the same pass.", dir_okay=False),
+    ] = None,
+    apart: Annotated[
+        bool,
+        typer.Option(
+            "--apart",
+            help="Read for each of several questions as if it were alone: slower, but exactly the same.",
+            rich_help_panel="Reading",
+        ),
+    ] = False,
     mode: options.ReadingMode = None,
     model: options.Model = None,
     chunk_tokens: options.ChunkTokens = None,
@@ -146,7 +214,7 @@ def ask(
     quiet: options.Quiet = False,
     data: options.DataDir = None,
 ) -> None:
-    """Read whole documents and answer a question with verified quotes."""
+    """Read whole documents and answer questions with verified quotes."""
     choice = ModelChoice(model, context_tokens, threads, gpu_layers)
     settings = ReadingOptions(
         mode=mode,
@@ -154,14 +222,21 @@ def ask(
         memory_tokens=memory_tokens,
         overlap_tokens=overlap_tokens,
         sampling=Sampling(temperature=temperature, seed=seed),
+        joint=not apart,
     )
-    _conduct(
-        lambda session: session.ask(files, question, options=settings, password=password, estimate=not quiet),
-        choice,
-        data,
-        quiet=quiet,
-        as_json=as_json,
-    )
+    asked = list(dict.fromkeys([*(question or []), *(read_questions(questions) if questions else [])]))
+    with cancel_on_interrupt() as token:
+        outcomes = _session(choice, data, token, quiet=quiet).ask_all(
+            files, asked, options=settings, password=password, estimate=not quiet
+        )
+    if len(asked) > 1:
+        _print_all(asked, outcomes, as_json=as_json)
+    elif isinstance(outcomes[0], GenerationError):
+        raise outcomes[0]
+    elif as_json:
+        print(json.dumps(outcomes[0].to_dict(), ensure_ascii=False))
+    else:
+        print_result(outcomes[0])
 
 
 def resume(

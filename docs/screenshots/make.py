@@ -5,6 +5,7 @@ python docs/screenshots/make.py
 
 import re
 import tempfile
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from io import StringIO
 from pathlib import Path
@@ -16,11 +17,9 @@ from app.cli.console import ReadingDisplay
 from app.cli.printing import print_result
 from app.cli.reading import ConsoleFront
 from engine.agent.events import ChunkStarted, Record
-from engine.agent.loop import Start
-from engine.agent.plan import ReadingPlan
 from engine.agent.reader import Observer
 from engine.paths import RESOURCES
-from engine.session import Session
+from engine.session import Prospect, Session
 
 HERE = Path(__file__).parent
 SAMPLE = RESOURCES / "samples" / "kestrelmouth-report.pdf"
@@ -38,10 +37,10 @@ class Photographer(ConsoleFront):
         self._inner: ReadingDisplay | None = None
         self._at = -1
 
-    def display(self, plan: ReadingPlan, start: Start) -> AbstractContextManager[Observer | None]:
+    def display(self, prospects: Sequence[Prospect]) -> AbstractContextManager[Observer | None]:
         """Watch with a display that is never drawn live."""
-        self._inner = ReadingDisplay(plan, Console(file=StringIO()))
-        self._at = int(SHOWN_AFTER * len(plan.chunks))
+        self._inner = ReadingDisplay(prospects, Console(file=StringIO()))
+        self._at = int(SHOWN_AFTER * len(prospects[0].plan.chunks))
         return _Watch(self._inner, self)
 
     def observe(self, record: Record) -> None:

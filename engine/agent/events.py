@@ -1,7 +1,7 @@
 """Everything that happens while reading, as frozen values.
 
 The loop yields events; whoever drives it wraps each into a `Record` with the run's id and a sequence number and hands
-it to the observers: trace store first, then display. `TokenDelta` is transient, everything else is durable.
+it to the observers: trace store first, then display. What is `Transient` is shown and not kept, all else is durable.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from engine.backends.base import Completion, Prompt
 class Purpose(StrEnum):
     """What a call of the model was for."""
 
+    GATE = "gate"
     READ = "read"
     COMPRESS = "compress"
     ANSWER = "answer"
@@ -136,6 +137,21 @@ class ChunkFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GuessFailed:
+    """Chunks were read ahead on the guess that the memory stays, and it changed: they are read again. Transient.
+
+    Attributes:
+        chunk_index: the chunk that changed the memory.
+        num_chunks: chunks behind it that were read in vain.
+        prompt_tokens: tokens of prompts that were computed in vain.
+    """
+
+    chunk_index: int
+    num_chunks: int
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
     """One statement of the answer and the excerpt that it was found in.
 
@@ -163,7 +179,19 @@ class AnswerFinished:
     claims: tuple[Claim, ...]
 
 
-Event = ChunkStarted | TokenDelta | CallFinished | Incident | EvidenceFound | ChunkFinished | AnswerFinished
+Event = (
+    ChunkStarted
+    | TokenDelta
+    | CallFinished
+    | Incident
+    | EvidenceFound
+    | ChunkFinished
+    | GuessFailed
+    | AnswerFinished
+)
+
+Transient = TokenDelta | GuessFailed
+"""Events that displays see and the trace does not keep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

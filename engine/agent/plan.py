@@ -1,5 +1,6 @@
 """The plan of a reading: chunks and budgets, checked against the model's window before anything starts."""
 
+import dataclasses
 import hashlib
 import math
 from array import array
@@ -72,6 +73,11 @@ def reply_tokens(config: ReadingConfig, prompts: PromptSet) -> int:
     return config.memory_tokens + (8 if config.mode is Mode.GATED else 0)
 
 
+def gate_reply_tokens(num_questions: int) -> int:
+    """Cap on the reply to the joint gate."""
+    return _LABEL_REPLY_TOKENS * (num_questions + 1)
+
+
 def default_config(
     backend: Backend,
     prompts: PromptSet,
@@ -135,6 +141,7 @@ def make_plan(
     prompts: PromptSet,
     backend: Backend,
     base: Base | None = None,
+    companions: Sequence[str] = (),
 ) -> ReadingPlan:
     """Cut the documents into chunks by the model's own tokens.
 
@@ -145,11 +152,12 @@ def make_plan(
         prompts: the wording.
         backend: gives tokens and window; nothing is generated.
         base: what was read before; its chunks are not in the plan.
+        companions: see `RunSpec`.
 
     Raises:
         PlanError: no question, a question over its budget, or budgets that do not fit the model's window.
     """
-    _check_budgets(question, config, prompts, backend)
+    _check_budgets(question, config, prompts, backend, companions)
     base = base or Base()
     chunks: list[Chunk] = []
     for number in range(base.document, len(documents)):
@@ -181,6 +189,7 @@ def make_plan(
             first_document=base.document,
             first_offset=base.offset,
             base_plan_hash=base.plan_hash,
+            companions=tuple(companions),
         ),
         tokenize=backend.tokenize,
     )
@@ -226,7 +235,66 @@ def hash_chunks(chunks: Sequence[Chunk], base_plan_hash: str = "") -> str:
     return digest.hexdigest()
 
 
-def _check_budgets(question: str, config: ReadingConfig, prompts: PromptSet, backend: Backend) -> None:
+def make_plans(
+    documents: Sequence[Document],
+    questions: Sequence[str],
+    *,
+    config: ReadingConfig,
+    prompts: PromptSet,
+    backend: Backend,
+    is_joint: bool = True,
+) -> list[ReadingPlan]:
+    """Plans for several questions in one pass; the chunks, which depend on the documents alone, are cut once.
+
+    Args:
+        documents: what is read, in order.
+        questions: at least one, no two alike.
+        config: the settings.
+        prompts: the wording.
+        backend: gives tokens and window; nothing is generated.
+        is_joint: whether a joint gate is asked, if there is a prompt for one.
+
+    Raises:
+        PlanError: see `make_plan`.
+    """
+    groups = _joint_groups(questions, config, prompts) if is_joint else [()] * len(questions)
+    first = make_plan(
+        documents,
+        questions[0],
+        config=config,
+        prompts=prompts,
+        backend=backend,
+        companions=groups[0],
+    )
+    plans = [first]
+    for question, companions in zip(questions[1:], groups[1:], strict=True):
+        _check_budgets(question, config, prompts, backend, companions)
+        spec = dataclasses.replace(first.spec, question=question, companions=companions)
+        plans.append(dataclasses.replace(first, question=question, spec=spec))
+    return plans
+
+
+def _joint_groups(
+    questions: Sequence[str], config: ReadingConfig, prompts: PromptSet
+) -> list[tuple[str, ...]]:
+    """How several questions are spread over joint gates: groups of about equal size; () = there is no joint gate.
+
+    A memory that is freely rewritten at every chunk is not gated: that is what the faithful mode is for.
+    """
+    if len(questions) < 2 or not prompts.joint or config.mode is Mode.FAITHFUL:
+        return [() for _ in questions]
+    count = math.ceil(len(questions) / prompts.max_questions)
+    groups = [tuple(questions[number::count]) for number in range(count)]
+    return [groups[number % count] for number in range(len(questions))]
+
+
+def _check_budgets(
+    question: str,
+    config: ReadingConfig,
+    prompts: PromptSet,
+    backend: Backend,
+    companions: Sequence[str] = (),
+) -> None:
     if not question.strip():
         raise PlanError("The question is empty.", hint="Give one with -q.")
     asked = len(backend.tokenize(prompts.data(question).text))
@@ -253,6 +321,16 @@ def _check_budgets(question: str, config: ReadingConfig, prompts: PromptSet, bac
         + items
         + reply_tokens(config, prompts)
     )
+    if companions:
+        gate = prompts.triage(
+            config.mode,
+            questions=companions,
+            section=(),
+            pages="8888-8888",
+            heading="W" * _HEADING_CHARACTERS,
+        )
+        reply = gate_reply_tokens(len(companions))
+        needed = max(needed, len(backend.encode(gate)) + config.chunk_tokens + reply)
     window = backend.info.context_tokens
     if needed > window:
         raise PlanError(

@@ -62,6 +62,39 @@ def read_grammar(mode: Mode, prompts: PromptSet, *, num_items: int, num_sentence
     )
 
 
+def gate_grammar(prompts: PromptSet, num_questions: int) -> str:
+    """GBNF for the reply to the joint prompt."""
+    labels = " | ".join(quote(prompts.question_label.format(n=n + 1)) for n in range(num_questions))
+    separator = f"{quote(prompts.label_separator)} " if prompts.label_separator else ""
+    return "\n".join(
+        [
+            f"root ::= {quote(prompts.unchanged)} | label ({separator}label){{0,{num_questions - 1}}}",
+            f"label ::= {labels}",
+        ]
+    )
+
+
+def parse_gate(reply: str, prompts: PromptSet, num_questions: int) -> frozenset[int]:
+    """The questions that a section helps with, counted from 0.
+
+    Raises:
+        UnusableReply: empty, unclosed thinking, or anything else than labels that exist.
+    """
+    text = strip_thinking(reply)
+    if text == prompts.unchanged:
+        return frozenset()
+    names = {prompts.question_label.format(n=n + 1): n for n in range(num_questions)}
+    words = _split_labels(text, prompts, prompts.question_label)
+    if not names.keys() >= set(words):
+        raise UnusableReply(IncidentKind.WRONG_FORMAT)
+    return frozenset(names[word] for word in words)
+
+
+def closed_replies(mode: Mode, prompts: PromptSet) -> tuple[str, ...]:
+    """Replies to one chunk that are complete as they stand: in `read_grammar` nothing can follow them."""
+    return {Mode.FAITHFUL: (), Mode.GATED: (prompts.keep,), Mode.EXTRACTIVE: (prompts.unchanged,)}[mode]
+
+
 def answer_grammar(prompts: PromptSet, memory: Sequence[str]) -> str | None:
     """GBNF for the final reply: unbroken words of one item, or that the document does not say; None = free.
 
@@ -104,7 +137,7 @@ def parse_labels(reply: str, prompts: PromptSet, *, num_items: int, num_sentence
     names = {prompts.memory_label.format(n=n + 1): (True, n) for n in range(num_items)}
     names |= {prompts.sentence_label.format(n=n + 1): (False, n) for n in range(num_sentences)}
     found: list[tuple[bool, int]] = []
-    for word in _split_labels(text, prompts):
+    for word in _split_labels(text, prompts, prompts.memory_label, prompts.sentence_label):
         if word not in names:
             raise UnusableReply(IncidentKind.WRONG_FORMAT)
         if names[word] not in found:
@@ -161,13 +194,10 @@ def strip_thinking(reply: str) -> str:
     return reply.strip()
 
 
-def _split_labels(text: str, prompts: PromptSet) -> list[str]:
+def _split_labels(text: str, prompts: PromptSet, *frames: str) -> list[str]:
     if prompts.label_separator:
         return text.split()
-    frame = "|".join(
-        re.escape(label).replace(re.escape("{n}"), r"\d+")
-        for label in (prompts.memory_label, prompts.sentence_label)
-    )
+    frame = "|".join(re.escape(label).replace(re.escape("{n}"), r"\d+") for label in frames)
     words = re.findall(frame, text)
     if "".join(words) != "".join(text.split()):
         raise UnusableReply(IncidentKind.WRONG_FORMAT)

@@ -26,6 +26,8 @@ class RunSpec:
         first_document: document in which its own chunks begin.
         first_offset: offset there.
         base_plan_hash: plan hash of the run that it continues; "" = it continues none.
+        companions: all questions of the pass, in order, if a joint gate decides which of them a chunk is read for;
+            () = this question was read for alone.
     """
 
     question: str
@@ -40,12 +42,15 @@ class RunSpec:
     first_document: int = 0
     first_offset: int = 0
     base_plan_hash: str = ""
+    companions: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """sha256 over all that must be equal."""
         values = dataclasses.asdict(self)
         del values["model_name"]
+        if not self.companions:
+            del values["companions"]  # so that runs from before there were any keep their key
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: "RunSpec") -> list[str]:
@@ -58,5 +63,6 @@ class RunSpec:
             "prompt_hash": "the wording of the prompts",
             "plan_hash": "the chunk plan",
             "config": "the settings",
+            "companions": "the questions of the pass",
         }
         return [words for field, words in names.items() if getattr(self, field) != getattr(other, field)]

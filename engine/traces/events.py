@@ -24,6 +24,7 @@ def spec_from_json(text: str) -> RunSpec:
             **values,
             "document_hashes": tuple(values["document_hashes"]),
             "config": ReadingConfig.from_dict(values["config"]),
+            "companions": tuple(values.get("companions", ())),
         }
     )
 

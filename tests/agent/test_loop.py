@@ -17,7 +17,7 @@ from engine.agent.events import (
 from engine.agent.loop import Start
 from engine.agent.memory import Memory, MemoryItem
 from engine.agent.plan import ReadingPlan, new_tokens
-from engine.agent.reader import run_reading
+from engine.agent.reader import Reading, run_reading
 from engine.backends.base import Request
 from engine.backends.scripted import ScriptedBackend
 from engine.cancel import Cancelled, CancelToken
@@ -35,7 +35,7 @@ def read_with(
     backend: ScriptedBackend, plan: ReadingPlan, start: Start | None = None
 ) -> tuple[AnswerFinished, Recorder]:
     store = Recorder()
-    answer = run_reading(plan, backend, run_id="r", store=store, start=start)
+    answer = run_reading(Reading(plan=plan, run_id="r", store=store, start=start), backend)
     return answer, store
 
 
@@ -186,7 +186,9 @@ def test_cancelling_stops_within_one_token() -> None:
                 cancel.cancel()
 
     with pytest.raises(Cancelled):
-        run_reading(plan, backend, run_id="r", store=Recorder(), displays=[Stopper()], cancel=cancel)
+        run_reading(
+            Reading(plan=plan, run_id="r", store=Recorder(), displays=[Stopper()]), backend, cancel=cancel
+        )
     assert len(pieces) == 3
 
 
@@ -197,11 +199,11 @@ def test_a_failing_display_is_left_out_and_a_failing_store_ends_the_run() -> Non
 
     backend, plan = one_chunk_a_page(["none"] * 3)
     store = Recorder()
-    run_reading(plan, backend, run_id="r", store=store, displays=[Broken()])
+    run_reading(Reading(plan=plan, run_id="r", store=store, displays=[Broken()]), backend)
     assert len(store.of(ChunkFinished)) == 3
     backend, plan = one_chunk_a_page(["none"] * 3)
     with pytest.raises(OSError, match="gone"):
-        run_reading(plan, backend, run_id="r", store=Broken())
+        run_reading(Reading(plan=plan, run_id="r", store=Broken()), backend)
 
 
 def test_records_are_numbered_without_gaps() -> None:
