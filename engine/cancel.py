@@ -8,10 +8,15 @@ class Cancelled(Exception):  # a request of the user, not an error
 
 
 class CancelToken:
-    """A flag that one thread sets and others check."""
+    """A flag that one thread sets and others check.
 
-    def __init__(self) -> None:
+    Args:
+        parent: another token that cancels this one too; the reverse does not hold.
+    """
+
+    def __init__(self, parent: "CancelToken | None" = None) -> None:
         self._event = threading.Event()
+        self._parent = parent
 
     def cancel(self) -> None:
         """Ask everyone who holds this token to stop."""
@@ -20,7 +25,7 @@ class CancelToken:
     @property
     def is_cancelled(self) -> bool:
         """Whether somebody asked to stop."""
-        return self._event.is_set()
+        return self._event.is_set() or (self._parent is not None and self._parent.is_cancelled)
 
     def check(self) -> None:
         """Raise `Cancelled` if somebody asked to stop.
@@ -28,5 +33,5 @@ class CancelToken:
         Raises:
             Cancelled: after `cancel()`.
         """
-        if self._event.is_set():
+        if self.is_cancelled:
             raise Cancelled
