@@ -31,6 +31,7 @@ from engine.agent.reader import Reading, run_reading
 from engine.agent.replies import UnusableReply, parse_labels
 from engine.agent.steps import read_request
 from engine.backends.base import Backend
+from engine.backends.wishes import Wishes
 from engine.documents.model import Document, PageDraft, lay_out
 from engine.evaluation.facts import Fact, FactGenerator
 from engine.evaluation.held_back import is_held_back_book
@@ -230,8 +231,8 @@ def false_alarms(
 
 def measure(options: argparse.Namespace, path: Path, *, readings_only: bool = False) -> dict[str, Any]:
     """Measure one model."""
-    backend = open_model(path, num_threads=options.threads)
-    prompts = prompts_for(path, backend)
+    backend = open_model(path, wishes=Wishes(num_threads=options.threads))
+    prompts = prompts_for(backend, path)
     books = held_back_paragraphs(options.books)
     rng = random.Random(options.seed)
     size = int(options.tokens * CHARACTERS_PER_TOKEN)

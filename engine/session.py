@@ -19,6 +19,7 @@ from engine.agent.prompts import PromptSet
 from engine.agent.reader import Observer, Reading, run_readings
 from engine.agent.result import Result, Timings, certificate_to_dict
 from engine.backends.base import Backend, Sampling
+from engine.backends.wishes import KvType, Wishes
 from engine.cancel import Cancelled, CancelToken
 from engine.documents.model import Document
 from engine.documents.reader import open_document
@@ -31,7 +32,7 @@ from engine.errors import (
     StoreError,
 )
 from engine.models.catalogue import find_model
-from engine.models.opening import open_model, prompts_for
+from engine.models.opening import open_model, open_servers, prompts_for
 from engine.paths import trace_database
 from engine.traces.creation import Parent
 from engine.traces.rows import DocumentRow, RunRow
@@ -39,23 +40,34 @@ from engine.traces.store import TraceStore
 from engine.traces.writer import RunWriter
 
 
+_SERVER = "server: "
+"""Stands before the addresses where a trace says where a run's model is."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
     """Which model to read with, and how to run it.
 
     Attributes:
-        model: name or path of a GGUF file; None = the bundled model, or the run's own when it is resumed.
+        model: name or path of a GGUF file, or a server's id of the model; None = the bundled model, the only one that
+            the server has, or the run's own when it is resumed.
         context_tokens: window to open; None = the model's own, at most 8,192.
         num_threads: None = one a physical core.
         num_gpu_layers: None = as many as the build of llama.cpp and the card take.
+        num_sequences: conversations computed side by side; None = what suits model and memory.
+        kv_type: type of keys and values in the cache; None = what suits model and memory.
         lookahead: most chunks read at once on the guess that the memory stays; None = what the model gains from.
+        servers: addresses of servers that run the model; () = it is a file that is loaded here.
     """
 
     model: str | None = None
     context_tokens: int | None = None
     num_threads: int | None = None
     num_gpu_layers: int | None = None
+    num_sequences: int | None = None
+    kv_type: KvType | None = None
     lookahead: int | None = None
+    servers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +192,7 @@ class Session:
         if not questions:
             raise PlanError("No question was asked.", hint="Give one with -q.")
         documents = [open_document(path, password=password) for path in files]
-        with self._store() as store, self._model(self._choice.model) as (backend, prompts, path):
+        with self._store() as store, self._model(self._choice.model) as (backend, prompts, place):
             config = default_config(
                 backend,
                 prompts,
@@ -197,7 +209,7 @@ class Session:
 
             def new_run(plan: ReadingPlan) -> RunWriter:
                 return store.create_run(
-                    plan.spec, documents, plan.chunks, model=backend.info, model_path=str(path.resolve())
+                    plan.spec, documents, plan.chunks, model=backend.info, model_path=place
                 )
 
             return self._conduct(store, backend, plans, new_run, expected)
@@ -371,23 +383,44 @@ class Session:
         return TraceStore(trace_database(self._folder))
 
     @contextmanager
-    def _model(self, wanted: str | None) -> Iterator[tuple[Backend, PromptSet, Path]]:
-        path = find_model(wanted, self._folder)
-        backend = self._opener(
-            path,
-            context_tokens=self._choice.context_tokens,
-            num_threads=self._choice.num_threads,
-            num_gpu_layers=self._choice.num_gpu_layers,
-        )
+    def _model(self, wanted: str | None) -> Iterator[tuple[Backend, PromptSet, str]]:
+        """The model, its wording, and where it is to be found again."""
+        choice = self._choice
+        path: Path | None = None
+        if choice.servers:
+            place = _SERVER + " ".join(choice.servers)
+            backend = open_servers(choice.servers, model=wanted, context_tokens=choice.context_tokens)
+        else:
+            path = find_model(wanted, self._folder)
+            place = str(path.resolve())
+            backend = self._opener(
+                path,
+                context_tokens=choice.context_tokens,
+                num_gpu_layers=choice.num_gpu_layers,
+                wishes=Wishes(
+                    num_threads=choice.num_threads,
+                    num_sequences=choice.num_sequences,
+                    kv_type=choice.kv_type,
+                ),
+            )
         try:
-            yield backend, prompts_for(path, backend), path
+            yield backend, prompts_for(backend, path), place
         finally:
             backend.close()
 
     @contextmanager
     def _reopened_model(self, run: RunRow) -> Iterator[tuple[Backend, PromptSet]]:
-        """The model of a run: where the user says it lies now, else where it was, else under its old name."""
+        """The model of a run: where the user says it lies now, else where it was, else under its old name.
+
+        Raises:
+            ResumeRefusedError: it was behind a server, and no address is given: no server is talked to unasked.
+        """
         wanted = self._choice.model or (run.model_path if Path(run.model_path).is_file() else None)
+        if run.model_path.startswith(_SERVER) and not (self._choice.servers or self._choice.model):
+            raise ResumeRefusedError(
+                f"The run {run.run_id} was read by a model behind a server.",
+                hint=f"Name the server again: --server {run.model_path.removeprefix(_SERVER)}",
+            )
         with self._model(wanted) as (backend, prompts, _):
             yield backend, prompts
 

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,15 @@ import typer
 
 from engine.agent.config import Mode
 from engine.paths import DATA_DIR_VARIABLE
+from engine.session import ModelChoice
+
+
+class KvChoice(StrEnum):
+    """`engine.backends.wishes.KvType` as the command line wants it."""
+
+    F16 = "f16"
+    Q8_0 = "q8_0"
+
 
 DataDir = Annotated[
     Path | None,
@@ -53,6 +63,43 @@ GpuLayers = Annotated[
     int | None,
     typer.Option(min=0, help="Layers on the GPU. Default: as many as fit.", rich_help_panel="Model"),
 ]
+Parallel = Annotated[
+    int | None,
+    typer.Option(
+        "--parallel",
+        min=1,
+        max=64,
+        help="Conversations computed side by side. Default: what suits model and memory.",
+        rich_help_panel="Model",
+    ),
+]
+KvCacheType = Annotated[
+    KvChoice | None,
+    typer.Option(
+        "--kv-type",
+        help="Precision of the attention cache. Default: f16 where the memory suffices.",
+        rich_help_panel="Model",
+    ),
+]
+Lookahead = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=64,
+        help="Most chunks read at once on the guess that the memory stays; the result is the same. Default: what the "
+        "model gains from.",
+        rich_help_panel="Model",
+    ),
+]
+Server = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--server",
+        help="Address of a server that runs the model (vLLM, llama-server, Ollama, LM Studio). Several --server with "
+        "one model share the work.",
+        rich_help_panel="Model",
+    ),
+]
 ReadingMode = Annotated[
     Mode | None,
     typer.Option(
@@ -83,3 +130,26 @@ Password = Annotated[
     str | None,
     typer.Option(help="Password of an encrypted document.", rich_help_panel="Reading", show_default=False),
 ]
+
+
+def model_choice(
+    model: str | None,
+    context_tokens: int | None,
+    threads: int | None,
+    gpu_layers: int | None,
+    parallel: int | None,
+    kv_type: KvChoice | None,
+    lookahead: int | None,
+    server: list[str] | None,
+) -> ModelChoice:
+    """What the options of the panel "Model" say."""
+    return ModelChoice(
+        model=model,
+        context_tokens=context_tokens,
+        num_threads=threads,
+        num_gpu_layers=gpu_layers,
+        num_sequences=parallel,
+        kv_type=None if kv_type is None else kv_type.value,
+        lookahead=lookahead,
+        servers=tuple(server or ()),
+    )

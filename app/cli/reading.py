@@ -209,13 +209,19 @@ def ask(
     context_tokens: options.ContextTokens = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    parallel: options.Parallel = None,
+    kv_type: options.KvCacheType = None,
+    lookahead: options.Lookahead = None,
+    server: options.Server = None,
     password: options.Password = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     data: options.DataDir = None,
 ) -> None:
     """Read whole documents and answer questions with verified quotes."""
-    choice = ModelChoice(model, context_tokens, threads, gpu_layers)
+    choice = options.model_choice(
+        model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server
+    )
     settings = ReadingOptions(
         mode=mode,
         chunk_tokens=chunk_tokens,
@@ -245,13 +251,19 @@ def resume(
     context_tokens: options.ContextTokens = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    parallel: options.Parallel = None,
+    kv_type: options.KvCacheType = None,
+    lookahead: options.Lookahead = None,
+    server: options.Server = None,
     password: options.Password = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     data: options.DataDir = None,
 ) -> None:
     """Go on with a run that was stopped or killed; print its result as `ask` does."""
-    choice = ModelChoice(model, context_tokens, threads, gpu_layers)
+    choice = options.model_choice(
+        model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server
+    )
     _conduct(
         lambda session: session.resume(run, password=password), choice, data, quiet=quiet, as_json=as_json
     )
@@ -272,13 +284,19 @@ def continue_run(
     context_tokens: options.ContextTokens = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    parallel: options.Parallel = None,
+    kv_type: options.KvCacheType = None,
+    lookahead: options.Lookahead = None,
+    server: options.Server = None,
     password: options.Password = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     data: options.DataDir = None,
 ) -> None:
     """Read on from the last memory of a finished run in a document that has grown."""
-    choice = ModelChoice(model, context_tokens, threads, gpu_layers)
+    choice = options.model_choice(
+        model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server
+    )
     _conduct(
         lambda session: session.continue_run(run, file, is_new_document=new_document, password=password),
         choice,
@@ -303,13 +321,19 @@ def branch(
     context_tokens: options.ContextTokens = None,
     threads: options.Threads = None,
     gpu_layers: options.GpuLayers = None,
+    parallel: options.Parallel = None,
+    kv_type: options.KvCacheType = None,
+    lookahead: options.Lookahead = None,
+    server: options.Server = None,
     password: options.Password = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     data: options.DataDir = None,
 ) -> None:
     """Start a new run from a step of another one, with its memory or an edited one."""
-    choice = ModelChoice(model, context_tokens, threads, gpu_layers)
+    choice = options.model_choice(
+        model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server
+    )
     edited = None if memory is None else read_memory(memory)
     _conduct(
         lambda session: session.branch(run, step, memory=edited, password=password),

@@ -12,18 +12,18 @@ import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import psutil
-
 from engine.backends import gbnf
+from engine.backends.automatic import RuntimeSettings, choose_settings
 from engine.backends.base import Completion, ModelInfo, OnToken, Prompt, Request, check_window
 from engine.backends.batching import Batcher, Sampler
 from engine.backends.chat_template import ChatTemplate
 from engine.backends.gguf_file import check_header, fingerprint
 from engine.backends.lookup import MAX_DRAFT_TOKENS
 from engine.backends.native import NativeModel, supports_gpu
-from engine.backends.native_context import ContextSettings, KvType, NativeContext
+from engine.backends.native_context import ContextSettings, NativeContext
 from engine.backends.native_sampler import GrammarCache, NativeSampler
 from engine.backends.tokenization import PromptTokenizer
+from engine.backends.wishes import Wishes
 from engine.cancel import CancelToken
 from engine.errors import TemplateError
 
@@ -40,14 +40,12 @@ class LlamaCppBackend:
     Args:
         path: the GGUF file; of a model in several files the first.
         context_tokens: window for prompt and reply; None = what the model was trained for, at most 8,192.
-        num_threads: threads that compute; None = physical cores.
         num_gpu_layers: layers on the GPU; None = all if llama.cpp was built for one, else none.
-        batch_tokens: tokens computed in one call; where llama.cpp cannot be interrupted (on a GPU) a cancel waits for
-            one such batch.
-        num_sequences: conversations that are computed side by side, each with a window of its own in the cache.
-        is_unified: see `ContextSettings`.
-        kv_type: see `ContextSettings`.
+        wishes: settings of the runtime that shall not be chosen automatically.
         chat_template: Jinja source to be used instead of the file's own.
+
+    Attributes:
+        settings: what the runtime was opened with.
 
     Raises:
         ModelNotFoundError: there is no such file.
@@ -60,12 +58,8 @@ class LlamaCppBackend:
         path: Path,
         *,
         context_tokens: int | None = None,
-        num_threads: int | None = None,
         num_gpu_layers: int | None = None,
-        batch_tokens: int = 512,
-        num_sequences: int = 1,
-        is_unified: bool = False,
-        kv_type: KvType = "f16",
+        wishes: Wishes | None = None,
         chat_template: str | None = None,
     ) -> None:
         check_header(path)
@@ -83,23 +77,15 @@ class LlamaCppBackend:
                     context_tokens,
                     model.trained_context_tokens,
                 )
-            context = NativeContext(
-                model,
-                ContextSettings(
-                    window_tokens=context_tokens,
-                    num_sequences=num_sequences,
-                    num_threads=num_threads or psutil.cpu_count(logical=False) or 1,
-                    batch_tokens=max(min(batch_tokens, context_tokens), num_sequences),
-                    is_unified=is_unified,
-                    kv_type=kv_type,
-                    max_outputs=max(num_sequences, min(1 + MAX_DRAFT_TOKENS, batch_tokens)),
-                ),
-            )
+            uses_gpu = num_gpu_layers != 0 and supports_gpu()
+            settings = choose_settings(model, context_tokens, wishes or Wishes(), uses_gpu=uses_gpu)
+            context = _open_context(model, context_tokens, settings)
         except BaseException:
             self._free_model()
             raise
         self._free_context = weakref.finalize(self, context.free)
         self._model, self._chat = model, template
+        self.settings = settings
         self._batcher = Batcher(model, context, looks_up=model.can_forget)
         self._grammars = GrammarCache(model)
         self._free_grammars = weakref.finalize(self, self._grammars.free)
@@ -115,7 +101,7 @@ class LlamaCppBackend:
             prompt_set=model.metadata("palimpsest.prompt_set"),
             chunk_tokens=_number(model.metadata("palimpsest.chunk_tokens")),
             memory_tokens=_number(model.metadata("palimpsest.memory_tokens")),
-            lookahead=num_sequences if num_gpu_layers != 0 and supports_gpu() else 1,
+            lookahead=settings.num_sequences if uses_gpu else 1,
         )
 
     @staticmethod
@@ -193,6 +179,23 @@ class LlamaCppBackend:
             self._free_grammars()
             self._free_context()
             self._free_model()
+
+
+def _open_context(model: NativeModel, window_tokens: int, settings: RuntimeSettings) -> NativeContext:
+    # One call must be able to hold a token of every sequence.
+    batch_tokens = max(min(settings.batch_tokens, window_tokens), settings.num_sequences)
+    return NativeContext(
+        model,
+        ContextSettings(
+            window_tokens=window_tokens,
+            num_sequences=settings.num_sequences,
+            num_threads=settings.num_threads,
+            batch_tokens=batch_tokens,
+            is_unified=settings.is_unified,
+            kv_type=settings.kv_type,
+            max_outputs=max(settings.num_sequences, min(1 + MAX_DRAFT_TOKENS, batch_tokens)),
+        ),
+    )
 
 
 def _grammar_writer(model: NativeModel) -> Callable[[str], str]:

@@ -124,6 +124,15 @@ class NativeModel:
         return control, forbidden
 
     @property
+    def kv_bytes_per_token(self) -> int:
+        """Bytes that keys and values of one token take in a cache of F16, in a plain transformer."""
+        lib = self._lib
+        head_size = lib.llama_model_n_embd(self.pointer) // max(1, lib.llama_model_n_head(self.pointer))
+        layers: int = lib.llama_model_n_layer(self.pointer)
+        kv_heads: int = lib.llama_model_n_head_kv(self.pointer)
+        return 2 * 2 * layers * kv_heads * int(head_size)
+
+    @property
     def can_forget(self) -> bool:
         """Whether the last tokens of a sequence can be taken back; a recurrent state keeps no past."""
         lib = self._lib

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from engine.backends.native import NativeModel, collected_errors, library
+from engine.backends.wishes import KvType
 from engine.cancel import Cancelled
 from engine.errors import GenerationError, ModelLoadError
 
 _ABORTED = 2
 _NO_SLOT = 1
 
-KvType = Literal["f16", "q8_0"]
 _KV_TYPES: dict[KvType, int] = {"f16": 1, "q8_0": 8}  # of enum ggml_type
 
 Logits = np.ndarray[tuple[int], np.dtype[np.float32]]
@@ -77,7 +77,7 @@ class NativeContext:
         self.cached: list[list[int]] = [[] for _ in range(settings.num_sequences)]
         self._should_abort: Callable[[], bool] = bool
         params = self._lib.llama_context_default_params()
-        params.n_ctx = settings.window_tokens * settings.num_sequences
+        params.n_ctx = (settings.window_tokens * settings.num_sequences) % (1 << 32)
         params.n_batch = params.n_ubatch = settings.batch_tokens
         params.n_seq_max = settings.num_sequences
         params.kv_unified = settings.is_unified
@@ -88,7 +88,9 @@ class NativeContext:
         params.no_perf = True
         params.swa_full = True  # a sliding window that was cut to size cannot be rolled back to a prefix
         with collected_errors():
-            self._pointer = self._lib.llama_init_from_model(model.pointer, params)
+            # A size that C would cut to 32 bits must not become a small one.
+            fits = settings.window_tokens * settings.num_sequences < 1 << 32
+            self._pointer = fits and self._lib.llama_init_from_model(model.pointer, params)
         if not self._pointer:
             count = f", {settings.num_sequences} times" if settings.num_sequences > 1 else ""
             raise ModelLoadError(

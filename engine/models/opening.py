@@ -1,9 +1,11 @@
 """Opening a model: the backend for a file, and the prompt set that belongs to it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from engine.agent.prompts import BUILT_IN, STANDARD, PromptSet, load_prompt_set
 from engine.backends.base import Backend
+from engine.backends.wishes import Wishes
 from engine.errors import ModelLoadError
 
 SIDECAR_SUFFIX = ".prompts.json"
@@ -14,10 +16,10 @@ def open_model(
     path: Path,
     *,
     context_tokens: int | None = None,
-    num_threads: int | None = None,
     num_gpu_layers: int | None = None,
+    wishes: Wishes | None = None,
 ) -> Backend:
-    """Load a GGUF file with llama.cpp.
+    """Load a GGUF file with llama.cpp; arguments as in `engine.backends.llamacpp.LlamaCppBackend`.
 
     Raises:
         engine.errors.ModelError: the file cannot be loaded.
@@ -25,27 +27,58 @@ def open_model(
     # Imported here, because the library behind it takes half a second that a listing of runs need not wait.
     from engine.backends.llamacpp import LlamaCppBackend
 
-    return LlamaCppBackend(
-        path, context_tokens=context_tokens, num_threads=num_threads, num_gpu_layers=num_gpu_layers
-    )
+    return LlamaCppBackend(path, context_tokens=context_tokens, num_gpu_layers=num_gpu_layers, wishes=wishes)
 
 
-def prompts_for(path: Path, backend: Backend) -> PromptSet:
+def open_servers(
+    addresses: Sequence[str], *, model: str | None = None, context_tokens: int | None = None
+) -> Backend:
+    """Open a model behind one server, or the same model behind several, which share the work.
+
+    Args:
+        addresses: at least one; see `engine.backends.http.opening.open_server`.
+        model: the servers' id of the model; None = the only one that they have.
+        context_tokens: window to use; None = the servers' own.
+
+    Raises:
+        engine.errors.ServerError: a server cannot be used.
+        ModelLoadError: the servers have different models.
+    """
+    from engine.backends.http.opening import open_server
+    from engine.backends.pool import PoolBackend
+
+    members: list[Backend] = []
+    try:
+        for address in addresses:
+            members.append(open_server(address, model=model, context_tokens=context_tokens))
+    except BaseException:
+        for member in members:
+            member.close()
+        raise
+    return members[0] if len(members) == 1 else PoolBackend(members)
+
+
+def prompts_for(backend: Backend, path: Path | None = None) -> PromptSet:
     """The wording for a model: its sidecar file, else the set that it names in its metadata, else the standard set.
+
+    Args:
+        backend: the model.
+        path: its file; None = it is behind a server.
 
     Raises:
         engine.errors.PlanError: the sidecar cannot be used.
         ModelLoadError: the model names a set that this version does not know.
     """
-    sidecar = path.with_name(path.stem + SIDECAR_SUFFIX)
-    if sidecar.is_file():
-        return load_prompt_set(sidecar)
+    if path is not None:
+        sidecar = path.with_name(path.stem + SIDECAR_SUFFIX)
+        if sidecar.is_file():
+            return load_prompt_set(sidecar)
     named = backend.info.prompt_set
     if named is None:
         return STANDARD
     if named not in BUILT_IN:
         raise ModelLoadError(
-            f"The model {path.name} wants the prompt set '{named}', which this version does not have.",
+            f"The model {backend.info.name} wants the prompt set '{named}', which this version does not have.",
             hint="Update the program, or choose another model.",
         )
     return BUILT_IN[named]

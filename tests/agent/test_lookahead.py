@@ -101,7 +101,7 @@ def test_ahead_reads_in_batches_and_says_what_was_in_vain() -> None:
     batches: list[int] = []
 
     class Counting(ScriptedBackend):
-        def generate(self, requests: Sequence[Request], **options: object):  # type: ignore[no-untyped-def, override]
+        def generate(self, requests: Sequence[Request], **options: object):  # type: ignore[no-untyped-def]
             batches.append(len(requests))
             return super().generate(requests, **options)  # type: ignore[arg-type]
 

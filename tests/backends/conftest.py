@@ -1,10 +1,9 @@
-"""Backends for the tests: the shipped fake, a tiny model with random weights, the bundled model, both behind servers."""
+"""Backends for the tests: the shipped fake, a tiny random model, the bundled model, real servers."""
 
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,15 +12,18 @@ from engine.backends.http.backend import ServerBackend
 from engine.backends.http.opening import open_server
 from engine.backends.llamacpp import LlamaCppBackend
 from engine.backends.scripted import ScriptedBackend
+from engine.backends.wishes import Wishes
 from tests.backends import tiny_gguf
 from tests.backends.http.llama_server import serve
 
 STARTER = Path(__file__).parents[2] / "resources" / "models" / "palimpsest-starter.gguf"
 WORDS = ("stone", "river", "Müller", "— and", "日本", "12", "wind 😀", "the", "\n", "<|s1|>")
 
-LAYOUTS: dict[str, dict[str, Any]] = {
-    "parallel": {"num_sequences": 4},
-    "unified": {"num_sequences": 4, "is_unified": True},
+LAYOUTS = {
+    "tiny": Wishes(num_threads=1, num_sequences=1),
+    "starter": Wishes(num_threads=1, num_sequences=1),
+    "parallel": Wishes(num_threads=1, num_sequences=4, is_unified=False),
+    "unified": Wishes(num_threads=1, num_sequences=4, is_unified=True),
 }
 LONG = "root ::= " + '"<|s1|>" "<|s2|>" ' * 30
 """A grammar for a reply of sixty labels: a trained model left to itself may end after one."""
@@ -53,14 +55,14 @@ def starter_path() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(tiny_path: Path) -> Iterator[LlamaCppBackend]:
-    backend = LlamaCppBackend(tiny_path, num_threads=1)
+    backend = LlamaCppBackend(tiny_path, wishes=LAYOUTS["tiny"])
     yield backend
     backend.close()
 
 
 @pytest.fixture(scope="session")
 def starter(starter_path: Path) -> Iterator[LlamaCppBackend]:
-    backend = LlamaCppBackend(starter_path, num_threads=1)
+    backend = LlamaCppBackend(starter_path, wishes=LAYOUTS["starter"])
     yield backend
     backend.close()
 
@@ -68,7 +70,7 @@ def starter(starter_path: Path) -> Iterator[LlamaCppBackend]:
 @pytest.fixture(scope="session")
 def parallel(starter_path: Path) -> Iterator[LlamaCppBackend]:
     """Four conversations side by side, each with a cache of its own."""
-    backend = LlamaCppBackend(starter_path, num_threads=1, **LAYOUTS["parallel"])
+    backend = LlamaCppBackend(starter_path, wishes=LAYOUTS["parallel"])
     yield backend
     backend.close()
 
@@ -76,7 +78,7 @@ def parallel(starter_path: Path) -> Iterator[LlamaCppBackend]:
 @pytest.fixture(scope="session")
 def unified(starter_path: Path) -> Iterator[LlamaCppBackend]:
     """Four conversations side by side in one pool of cells."""
-    backend = LlamaCppBackend(starter_path, num_threads=1, **LAYOUTS["unified"])
+    backend = LlamaCppBackend(starter_path, wishes=LAYOUTS["unified"])
     yield backend
     backend.close()
 
@@ -121,6 +123,6 @@ def fresh(kind: str, request: pytest.FixtureRequest) -> Iterator[Backend]:
         with serve(path) as address, closing(open_server(address)) as backend:
             yield backend
         return
-    own = LlamaCppBackend(path, num_threads=1, **LAYOUTS.get(kind, {}))
+    own = LlamaCppBackend(path, wishes=LAYOUTS[kind])
     yield own
     own.close()

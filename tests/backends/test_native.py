@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.backends.automatic import RuntimeSettings, choose_settings
 from engine.backends.base import Sampling
 from engine.backends.llamacpp import LlamaCppBackend
 from engine.backends.native import NativeModel
 from engine.backends.native_context import ContextSettings, NativeContext, Piece
 from engine.backends.native_sampler import GrammarCache, NativeSampler
+from engine.backends.wishes import Wishes
 from engine.cancel import Cancelled
 from engine.errors import GenerationError, ModelLoadError, TemplateError
 from tests.backends import tiny_gguf
@@ -25,7 +27,7 @@ def test_metadata_and_defaults(tmp_path: Path) -> None:
         "palimpsest.memory_tokens": "many",
     }
     path = tiny_gguf.write(tmp_path / "t.gguf", metadata=metadata)
-    backend = LlamaCppBackend(path, num_threads=1)
+    backend = LlamaCppBackend(path, wishes=Wishes(num_threads=1))
     assert backend.info.name == "Tiny"
     assert backend.info.backend == "llama.cpp"
     assert backend.info.prompt_set == "starter-1"
@@ -67,7 +69,7 @@ def test_a_model_needs_a_chat_template(tmp_path: Path, template: str | None) -> 
     path = tiny_gguf.write(tmp_path / "t.gguf", template=template)
     with pytest.raises(TemplateError):
         LlamaCppBackend(path)
-    LlamaCppBackend(path, num_threads=1, chat_template=tiny_gguf.TEMPLATE).close()
+    LlamaCppBackend(path, wishes=Wishes(num_threads=1), chat_template=tiny_gguf.TEMPLATE).close()
 
 
 def test_exactly_one_bos(tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_exactly_one_bos(tmp_path: Path) -> None:
         )
     ):
         path = tiny_gguf.write(tmp_path / f"{number}.gguf", template=template, add_bos=True)
-        backend = LlamaCppBackend(path, num_threads=1)
+        backend = LlamaCppBackend(path, wishes=Wishes(num_threads=1))
         ids = backend.encode(())
         backend.close()
         assert ids[0] == 0
@@ -90,7 +92,7 @@ def test_the_log_goes_to_logging_only(
     tiny_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.DEBUG, logger="engine.backends.native"):
-        LlamaCppBackend(tiny_path, num_threads=1).close()
+        LlamaCppBackend(tiny_path, wishes=Wishes(num_threads=1)).close()
     assert any("Tiny" in record.message for record in caplog.records)
     assert {record.levelno for record in caplog.records if record.name.endswith("native")} == {logging.DEBUG}
     captured = capfd.readouterr()
@@ -226,3 +228,30 @@ def test_draws_that_nearly_went_the_other_way_are_counted() -> None:
     assert sampler.draw(np.array([1.0, 3.0, 2.9, -1.0], np.float32)) == 1
     assert sampler.num_close_calls == 1
     sampler.free()
+
+
+def test_settings_suit_model_and_memory(model: NativeModel) -> None:
+    def choose(free_windows: float, **options: Any) -> RuntimeSettings:
+        free = int(free_windows * 1000 * model.kv_bytes_per_token)
+        wishes = options.pop("wishes", Wishes())
+        return choose_settings(model, 1000, wishes, uses_gpu=False, free_bytes=free, **options)
+
+    assert model.kv_bytes_per_token > 0
+    assert choose(1000).num_sequences == 8
+    assert choose(35).num_sequences == 3
+    assert choose(2).num_sequences == 1
+    assert (choose(35).kv_type, choose(2).kv_type) == ("f16", "q8_0")
+    assert not choose(35).is_unified
+    gpu = choose_settings(model, 1000, Wishes(), uses_gpu=True)
+    assert gpu.is_unified
+    assert gpu.batch_tokens > choose(35).batch_tokens
+    wishes = Wishes(num_threads=3, batch_tokens=64, num_sequences=5, is_unified=True, kv_type="q8_0")
+    assert choose(1000, wishes=wishes) == RuntimeSettings(
+        num_threads=3, batch_tokens=64, num_sequences=5, is_unified=True, kv_type="q8_0"
+    )
+    model.free()
+
+
+def test_windows_beyond_what_can_be_counted(tiny_path: Path) -> None:
+    with pytest.raises(ModelLoadError, match="not enough memory"):
+        LlamaCppBackend(tiny_path, context_tokens=2**30, wishes=Wishes(num_sequences=8))
