@@ -52,6 +52,7 @@ class Client:
             "timeout": httpx2.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S),
             "limits": httpx2.Limits(keepalive_expiry=_KEEP_ALIVE_S),
             "trust_env": False,
+            "verify": address.is_encrypted,  # loading certificates takes longer than all else here
             "follow_redirects": False,
         }
         self._client = httpx2.Client(**self._options)

@@ -24,7 +24,7 @@ from engine.errors import (
 
 MEMORY = re.compile(
     r"out of memory|outofmemory|bad_alloc|failed to allocate|cannot allocate|can't allocate memory"
-    r"|no available memory for the cache|available kv cache memory|free memory on device"
+    r"|no available memory for the cache|larger than the available kv cache|free memory on device"
     r"|requires more (?:system )?memory|insufficient memory",
     re.IGNORECASE,
 )

@@ -20,6 +20,9 @@ from engine.backends.http.vocabulary import ServerTokenizer
 from engine.errors import PromptMismatchError, TemplateError
 
 _FOLDER = re.compile(r".*[/\\]")
+UNNAMED_TOKEN = -1
+"""Stands in a reply for a token whose id the server withholds."""
+
 _RANDOM_SEED = 0xFFFFFFFF  # asks the server for a seed of its own
 _MODEL_FACTS = ("vocab_type", "n_vocab", "n_embd", "n_params", "size", "ftype")
 
@@ -156,8 +159,9 @@ class LlamaServerDialect:
 class LlamaServerReply:
     """Reads the events of ``/completion``.
 
-    The server leaves special tokens out of the text and gives their ids. A token without text is held back
-    until the next one, since only the last event tells whether it ended the turn.
+    The server leaves special tokens out of the text and gives their ids. A token without text is held back until
+    the next one, since only the last event tells whether it ended the turn. Of a character that is spread over
+    several tokens the server names the last token only; the ids of the others are `UNNAMED_TOKEN`.
     """
 
     def __init__(self, dialect: LlamaServerDialect, num_prompt_tokens: int) -> None:
@@ -178,29 +182,33 @@ class LlamaServerReply:
         if "prompt_progress" in event:
             return ""
         content, tokens = event.get("content"), event.get("tokens")
-        if not isinstance(content, str) or not isinstance(tokens, list):
-            raise self._dialect.fault("sent an event without text and tokens")
-        ends_turn = event.get("stop") is True and event.get("stop_type") == "eos"
-        added = ""
-        if self._is_held and (tokens or content or event.get("stop") is True):
-            added = self._release(ends_turn and not tokens)
-        if tokens:
-            self.token_ids += tokens
-            self._is_held = not content
+        num_drawn = event.get("tokens_predicted")
+        if not isinstance(content, str) or not isinstance(tokens, list) or not isinstance(num_drawn, int):
+            raise self._dialect.fault("sent an event without text, tokens and their number")
+        is_last = event.get("stop") is True
+        ends_turn = is_last and event.get("stop_type") == "eos"
+        num_unnamed = num_drawn - len(self.token_ids) - len(tokens)
+        added = self._release(ends_turn and not tokens and not num_unnamed)
+        self.token_ids += [UNNAMED_TOKEN] * num_unnamed + tokens
+        self._is_held = bool(tokens) and not content
         added += content
-        if event.get("stop") is True:
-            added += self._stop(event, ends_turn)
+        if is_last:
+            added += self._release(ends_turn)
+            self._stop(event, ends_turn)
         self.text += added
         return added
 
     def _release(self, ends_turn: bool) -> str:
+        """Text of the token that was held back; the one that ended the turn is no part of the reply."""
+        if not self._is_held:
+            return ""
         self._is_held = False
         if ends_turn:
             self.token_ids.pop()
             return ""
         return self._dialect.special_text(self.token_ids[-1])
 
-    def _stop(self, event: Mapping[str, Any], ends_turn: bool) -> str:
+    def _stop(self, event: Mapping[str, Any], ends_turn: bool) -> None:
         self.finish_reason = "stop" if ends_turn else "length"
         self._was_truncated = event.get("truncated") is True
         self._num_taken = event.get("tokens_evaluated", -1)
@@ -209,7 +217,6 @@ class LlamaServerReply:
             self.cached_tokens = int(timings.get("cache_n", 0))
             self.prefill_s = timings.get("prompt_ms", 0.0) / 1000
             self.decode_s = timings.get("predicted_ms", 0.0) / 1000
-        return self._release(ends_turn) if self._is_held else ""
 
     def check(self) -> None:
         """Check that the server took the whole prompt."""

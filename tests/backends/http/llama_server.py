@@ -55,7 +55,8 @@ def main() -> None:
     params.cpuparams_batch.n_threads = 1
     params.port = 0
     server = xllamacpp.Server(params)
-    print(server.listening_address, flush=True)
+    sys.stdout.write(f"{server.listening_address}\n")
+    sys.stdout.flush()
     sys.stdin.read()
 
 
