@@ -71,6 +71,15 @@ class Chunk:
     num_tokens: int
 
     @property
+    def is_repeat(self) -> bool:
+        """Whether it shows nothing new: an earlier chunk that is read once more."""
+        return self.num_overlap_units == len(self.units)
+
+    def repeated(self, index: int) -> "Chunk":
+        """The same sentences, to be read once more under another index."""
+        return replace(self, index=index, num_overlap_units=len(self.units))
+
+    @property
     def start(self) -> int:
         """Offset of the first character in `Document.text`."""
         return self.units[0].start

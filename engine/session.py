@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.agent.config import Mode
+from engine.agent.config import Mode, ReadingConfig
 from engine.agent.coverage import Certificate, PlannedChunk, certify
 from engine.agent.loop import Start
 from engine.agent.memory import Memory
@@ -18,7 +18,8 @@ from engine.agent.probe import Estimate, probe
 from engine.agent.prompts import PromptSet
 from engine.agent.reader import Observer, Reading, run_readings
 from engine.agent.result import Result, Timings, certificate_to_dict
-from engine.backends.base import Backend, Sampling
+from engine.agent.rounds import round_start
+from engine.backends.base import Backend, ModelInfo, Sampling
 from engine.backends.wishes import KvType, Wishes
 from engine.cancel import Cancelled, CancelToken
 from engine.documents.model import Document
@@ -34,11 +35,11 @@ from engine.errors import (
 from engine.models.catalogue import find_model
 from engine.models.opening import open_model, open_servers, prompts_for
 from engine.paths import trace_database
+from engine.rates import Rates, measure_rates
 from engine.traces.creation import Parent
 from engine.traces.rows import DocumentRow, RunRow
 from engine.traces.store import TraceStore
 from engine.traces.writer import RunWriter
-
 
 _SERVER = "server: "
 """Stands before the addresses where a trace says where a run's model is."""
@@ -80,6 +81,7 @@ class ReadingOptions:
         memory_tokens: most tokens of the memory.
         overlap_tokens: tokens repeated between chunks.
         sampling: how replies are drawn.
+        recall_chunks: chunks that are looked up and read once more before the answer.
         joint: whether several questions share a joint gate, where the model knows one; else each is read for as if
             it were alone, side by side.
     """
@@ -89,7 +91,23 @@ class ReadingOptions:
     memory_tokens: int | None = None
     overlap_tokens: int = 0
     sampling: Sampling | None = None
+    recall_chunks: int = 0
     joint: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """How fast a model reads.
+
+    Attributes:
+        model: the model, with the settings that it was opened with.
+        config: the settings of a reading.
+        rates: what was measured.
+    """
+
+    model: ModelInfo
+    config: ReadingConfig
+    rates: Rates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,15 +211,7 @@ class Session:
             raise PlanError("No question was asked.", hint="Give one with -q.")
         documents = [open_document(path, password=password) for path in files]
         with self._store() as store, self._model(self._choice.model) as (backend, prompts, place):
-            config = default_config(
-                backend,
-                prompts,
-                mode=options.mode,
-                chunk_tokens=options.chunk_tokens,
-                memory_tokens=options.memory_tokens,
-                overlap_tokens=options.overlap_tokens,
-                sampling=options.sampling,
-            )
+            config = _config(backend, prompts, options)
             plans = make_plans(
                 documents, questions, config=config, prompts=prompts, backend=backend, is_joint=options.joint
             )
@@ -213,6 +223,18 @@ class Session:
                 )
 
             return self._conduct(store, backend, plans, new_run, expected)
+
+    def measure(self, *, options: ReadingOptions | None = None) -> "Measurement":
+        """How fast the model reads on this machine, with what settings.
+
+        Raises:
+            engine.cancel.Cancelled: after the token was cancelled.
+            engine.errors.PalimpsestError: the model cannot be opened or failed, or the settings do not fit it.
+        """
+        with self._model(self._choice.model) as (backend, prompts, _):
+            config = _config(backend, prompts, options or ReadingOptions())
+            rates = measure_rates(backend, prompts, config, cancel=self._cancel)
+            return Measurement(model=backend.info, config=config, rates=rates)
 
     def resume(self, run_id: str, *, password: str | None = None) -> Result:
         """Go on with a run that was stopped, killed or failed; a finished one is only reported.
@@ -432,7 +454,12 @@ class _Job:
         self.writer = writer
         self.run_id = writer.run_id
         self.at = store.checkpoint(writer.run_id)
-        start = Start(next_chunk=self.at.next_chunk_index, memory=self.at.memory, evidence=self.at.evidence)
+        start = Start(
+            next_chunk=self.at.next_chunk_index,
+            memory=self.at.memory,
+            evidence=self.at.evidence,
+            shown=_shown(store, plan, writer.run_id, self.at.next_chunk_index),
+        )
         self.prospect = Prospect(run_id=writer.run_id, plan=plan, start=start)
         self.failure: GenerationError | None = None
         self.certificate: Certificate | None = None
@@ -457,6 +484,14 @@ class _Job:
             self.writer.finish("finished")
         else:
             self.writer.finish("failed", self.failure.message)
+
+
+def _shown(store: TraceStore, plan: ReadingPlan, run_id: str, next_chunk: int) -> Memory | None:
+    """The memory that all chunks of the current round of the parallel mode are shown."""
+    if plan.config.mode is not Mode.PARALLEL:
+        return None
+    first = round_start(plan, next_chunk)
+    return None if first is None else store.memory_before(run_id, first)
 
 
 def _only(outcomes: Sequence[Result | GenerationError]) -> Result:
@@ -518,6 +553,19 @@ def load_result(store: TraceStore, run_id: str, certificate: Certificate | None 
             decode_tokens=totals.completion_tokens,
             wall_s=totals.wall_s,
         ),
+    )
+
+
+def _config(backend: Backend, prompts: PromptSet, options: ReadingOptions) -> ReadingConfig:
+    return default_config(
+        backend,
+        prompts,
+        mode=options.mode,
+        chunk_tokens=options.chunk_tokens,
+        memory_tokens=options.memory_tokens,
+        overlap_tokens=options.overlap_tokens,
+        sampling=options.sampling,
+        recall_chunks=options.recall_chunks,
     )
 
 

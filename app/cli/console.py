@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine.agent.events import CallFinished, ChunkFinished, ChunkStarted, Incident, Outcome, Record
-from engine.agent.plan import new_tokens
+from engine.agent.plan import shown_tokens
 from engine.agent.provenance import diff_words
 from engine.session import Prospect
 
@@ -48,7 +48,7 @@ class ReadingDisplay:
         self._console = console
         self._clock = clock
         self._chunks = {chunk.index: chunk for chunk in plan.chunks}
-        self._tokens_total = plan.num_tokens
+        self._tokens_total = sum(map(shown_tokens, plan.chunks))
         self._states = {each.run_id: _State(each) for each in prospects}
         self._tokens_before = self._tokens_done()
         self._began = clock()
@@ -93,7 +93,7 @@ class ReadingDisplay:
             self._console.print(self._line(), highlight=False)
 
     def _finish_chunk(self, state: "_State", event: ChunkFinished) -> None:
-        state.tokens_done += new_tokens(self._chunks[event.chunk_index])
+        state.tokens_done += shown_tokens(self._chunks[event.chunk_index])
         if event.outcome is Outcome.UPDATED:
             state.before, state.memory = event.memory_before, event.memory_after
 
@@ -152,7 +152,7 @@ class _State:
         plan, start = prospect.plan, prospect.start
         self.question = plan.question
         self.before = self.memory = start.memory
-        self.tokens_done = sum(new_tokens(chunk) for chunk in plan.chunks if chunk.index < start.next_chunk)
+        self.tokens_done = sum(shown_tokens(chunk) for chunk in plan.chunks if chunk.index < start.next_chunk)
 
     def memory_text(self, most_lines: int) -> Text:
         if not self.memory.items:

@@ -105,7 +105,8 @@ ReadingMode = Annotated[
     typer.Option(
         "--mode",
         help="How chunks are read: faithful (rewrite the memory), gated (only if something is found), extractive "
-        "(pick sentences). Default: extractive where the model can.",
+        "(pick sentences), parallel (pick sentences from all chunks side by side, in rounds). Default: extractive "
+        "where the model can.",
         rich_help_panel="Reading",
     ),
 ]

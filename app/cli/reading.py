@@ -191,6 +191,14 @@ def ask(
         Path | None,
         typer.Option(help="Text file with questions, one a line, read for in the same pass.", dir_okay=False),
     ] = None,
+    recall: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Chunks to look up by the words of the question and to read once more before answering.",
+            rich_help_panel="Reading",
+        ),
+    ] = 0,
     apart: Annotated[
         bool,
         typer.Option(
@@ -228,6 +236,7 @@ def ask(
         memory_tokens=memory_tokens,
         overlap_tokens=overlap_tokens,
         sampling=Sampling(temperature=temperature, seed=seed),
+        recall_chunks=recall,
         joint=not apart,
     )
     asked = list(dict.fromkeys([*(question or []), *(read_questions(questions) if questions else [])]))

@@ -110,7 +110,8 @@ def take_receipt(chunk: Chunk, prompt_token_ids: Sequence[int]) -> Receipt:
 def certify(
     documents: Sequence[Document], chunks: Sequence[PlannedChunk], receipts: Mapping[int, Receipt]
 ) -> Certificate:
-    """Hold the receipts (by chunk index) against the plan."""
+    """Hold the receipts (by chunk index) against the plan. Chunks that are read once more prove nothing further."""
+    chunks = [chunk for chunk in chunks if chunk.tokens]
     reasons: dict[tuple[int, int], str] = {}
     for chunk in chunks:
         reason = _gap(chunk, receipts.get(chunk.index))

@@ -17,6 +17,7 @@ class Purpose(StrEnum):
     GATE = "gate"
     READ = "read"
     COMPRESS = "compress"
+    MERGE = "merge"
     ANSWER = "answer"
 
 

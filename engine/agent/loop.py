@@ -29,6 +29,7 @@ from engine.agent.joint import JointGate
 from engine.agent.memory import EMPTY, Memory
 from engine.agent.plan import ReadingPlan
 from engine.agent.replies import NOT_STATED, UnusableReply, answer_grammar, parse_answer
+from engine.agent.rounds import read_rounds
 from engine.agent.steps import Ask, Step, Talk, again, ask, read_chunk, read_request
 from engine.backends.base import Completion, Request
 from engine.chunking import Chunk
@@ -43,11 +44,14 @@ class Start:
         next_chunk: first chunk that is still to be read.
         memory: the memory before it.
         evidence: excerpts found so far; the answer is checked against them.
+        shown: in the parallel mode, the memory at the beginning of the round that the last chunk read was in; None =
+            nothing was read yet.
     """
 
     next_chunk: int = 0
     memory: Memory = EMPTY
     evidence: tuple[Evidence, ...] = ()
+    shown: Memory | None = None
 
 
 Loop = Generator[Ask | Event, Sequence[Completion] | None, AnswerFinished]
@@ -67,25 +71,36 @@ def read(plan: ReadingPlan, start: Start | None = None, *, lookahead: int = 1) -
         GenerationError: the final reply was unusable twice.
     """
     start = start or Start()
-    memory = start.memory
+    width = max(1, lookahead)
+    if plan.config.mode is Mode.PARALLEL:
+        shown = start.memory if start.shown is None else start.shown
+        reading = read_rounds(plan, start.memory, shown=shown, next_chunk=start.next_chunk, width=width)
+    else:
+        reading = _read_in_order(plan, start, width)
     found = list(start.evidence)
+    memory = yield from _collect(reading, found)
+    return (yield from _answer(plan, memory, found))
+
+
+def _read_in_order(plan: ReadingPlan, start: Start, lookahead: int) -> Step:
+    """Read chunks one after the other, each with the memory that the one before left."""
+    memory = start.memory
+    chunks = [chunk for chunk in plan.chunks if chunk.index >= start.next_chunk]
     gate = JointGate(plan, lookahead) if plan.spec.companions else None
     # Chunks that pass a gate tend to change the memory, so that guessing ahead behind one would mostly fail.
     guess = _Guess(plan, 1 if gate else lookahead)
-    chunks = [chunk for chunk in plan.chunks if chunk.index >= start.next_chunk]
     for place, chunk in enumerate(chunks):
         yield ChunkStarted(chunk_index=chunk.index)
-        near = chunks[place : place + max(1, lookahead)]
-        if gate and not (yield from gate.admits(near, memory)):
+        near = chunks[place : place + lookahead]
+        if gate and not chunk.is_repeat and not (yield from gate.admits(near, memory)):
             continue
         if not guess.completions:
             yield from guess.read(near, memory)
-        first = guess.completions.popleft()
-        after = yield from _collect(read_chunk(plan, chunk, memory, first), found)
+        after = yield from read_chunk(plan, chunk, memory, guess.completions.popleft())
         if after != memory:
             yield from guess.fail(chunk.index)
         memory = after
-    return (yield from _answer(plan, memory, found))
+    return memory
 
 
 class _Guess:

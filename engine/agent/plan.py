@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from engine.agent.config import Mode, ReadingConfig
 from engine.agent.prompts import PromptSet
+from engine.agent.recall import best_chunks
 from engine.agent.run import RunSpec
 from engine.backends.base import Backend, Sampling
 from engine.chunking import Chunk, chunk_document
@@ -55,6 +56,11 @@ class ReadingPlan:
         return sum(new_tokens(chunk) for chunk in self.chunks)
 
 
+def shown_tokens(chunk: Chunk) -> int:
+    """Tokens of document text that this chunk shows: what reading it costs."""
+    return sum(len(unit.token_ids) for unit in chunk.units)
+
+
 def new_tokens(chunk: Chunk) -> int:
     """Tokens of the document text that this chunk is the first to show."""
     return sum(len(unit.token_ids) for unit in chunk.units[chunk.num_overlap_units :])
@@ -67,7 +73,7 @@ def heading_for_prompt(heading: str) -> str:
 
 def reply_tokens(config: ReadingConfig, prompts: PromptSet) -> int:
     """Cap on the reply to one chunk."""
-    if config.mode is Mode.EXTRACTIVE:
+    if config.mode.names_labels:
         labels = min(prompts.max_items, config.memory_tokens)
         return _LABEL_REPLY_TOKENS * (labels + 1) + (_NOTE_TOKENS if prompts.note_prefix else 0)
     return config.memory_tokens + (8 if config.mode is Mode.GATED else 0)
@@ -87,6 +93,7 @@ def default_config(
     memory_tokens: int | None = None,
     overlap_tokens: int = 0,
     sampling: Sampling | None = None,
+    recall_chunks: int = 0,
 ) -> ReadingConfig:
     """Fill in what the user did not say: the model's own figures first, then MemAgent's, cut to the window.
 
@@ -112,6 +119,7 @@ def default_config(
         answer_tokens=answer,
         question_tokens=question,
         overlap_tokens=overlap_tokens,
+        recall_chunks=recall_chunks,
         sampling=sampling or Sampling(),
     )
 
@@ -170,6 +178,8 @@ def make_plan(
             first_index=base.next_chunk + len(chunks),
             start_offset=base.offset if number == base.document else 0,
         )
+    cut = tuple(chunks)
+    chunks += _repeats(cut, question, config)
     return ReadingPlan(
         documents=tuple(documents),
         question=question,
@@ -195,6 +205,20 @@ def make_plan(
     )
 
 
+def _repeats(chunks: Sequence[Chunk], question: str, config: ReadingConfig) -> list[Chunk]:
+    """Chunks that are read once more behind the others: the rounds of the parallel mode, or what is recalled.
+
+    They are part of the plan, so that they are recorded, resumed and proven like all others. Rounds that turn out not
+    to be needed stay unread.
+    """
+    if config.mode is Mode.PARALLEL:
+        again = list(chunks) * (config.rounds - 1)
+    else:
+        again = [chunks[place] for place in best_chunks(chunks, question, config.recall_chunks)]
+    first = chunks[-1].index + 1 if chunks else 0
+    return [chunk.repeated(first + number) for number, chunk in enumerate(again)]
+
+
 def _cut(
     document: Document,
     number: int,
@@ -206,7 +230,7 @@ def _cut(
     start_offset: int,
 ) -> tuple[Chunk, ...]:
     """Chunks of one document, as the mode wants them."""
-    labelled = config.mode is Mode.EXTRACTIVE
+    labelled = config.mode.names_labels
     hyphenation = Hyphenation(document.text)
     return chunk_document(
         document,
@@ -267,10 +291,15 @@ def make_plans(
         companions=groups[0],
     )
     plans = [first]
+    cut = tuple(chunk for chunk in first.chunks if not chunk.is_repeat)
     for question, companions in zip(questions[1:], groups[1:], strict=True):
         _check_budgets(question, config, prompts, backend, companions)
         spec = dataclasses.replace(first.spec, question=question, companions=companions)
-        plans.append(dataclasses.replace(first, question=question, spec=spec))
+        chunks = first.chunks
+        if config.recall_chunks:
+            chunks = (*cut, *_repeats(cut, question, config))
+            spec = dataclasses.replace(spec, plan_hash=hash_chunks(chunks))
+        plans.append(dataclasses.replace(first, question=question, chunks=chunks, spec=spec))
     return plans
 
 
@@ -279,9 +308,10 @@ def _joint_groups(
 ) -> list[tuple[str, ...]]:
     """How several questions are spread over joint gates: groups of about equal size; () = there is no joint gate.
 
-    A memory that is freely rewritten at every chunk is not gated: that is what the faithful mode is for.
+    A memory that is freely rewritten at every chunk is not gated, that is what the faithful mode is for; nor are
+    chunks that are read side by side anyway.
     """
-    if len(questions) < 2 or not prompts.joint or config.mode is Mode.FAITHFUL:
+    if len(questions) < 2 or not prompts.joint or config.mode in (Mode.FAITHFUL, Mode.PARALLEL):
         return [() for _ in questions]
     count = math.ceil(len(questions) / prompts.max_questions)
     groups = [tuple(questions[number::count]) for number in range(count)]
@@ -312,7 +342,7 @@ def _check_budgets(
         heading="W" * _HEADING_CHARACTERS,
     )
     items = 0
-    if config.mode is Mode.EXTRACTIVE:
+    if config.mode.names_labels:
         items = _label_overhead(prompts, backend) * min(prompts.max_items, config.memory_tokens)
     needed = (
         len(backend.encode(frame))

@@ -112,9 +112,7 @@ class PromptSet:
         Raises:
             PlanError: the set has no prompt for this mode.
         """
-        template = {Mode.FAITHFUL: self.faithful, Mode.GATED: self.gated, Mode.EXTRACTIVE: self.extractive}[
-            mode
-        ]
+        template = self._template(mode)
         if not template:
             raise PlanError(f"The prompt set {self.name} has no prompt for the mode {mode}.")
         return self._fill(
@@ -125,6 +123,11 @@ class PromptSet:
                 "section": self._section(mode, self.sentence_item, section, pages, heading),
             },
         )
+
+    def _template(self, mode: Mode) -> str:
+        if mode.names_labels:
+            return self.extractive
+        return self.gated if mode is Mode.GATED else self.faithful
 
     def triage(
         self,
@@ -169,14 +172,14 @@ class PromptSet:
         header = self._fill(
             self.section_header, {"pages": (self.data(pages),), "heading": (self.data(heading or "-"),)}
         )
-        if mode is Mode.EXTRACTIVE:
+        if mode.names_labels:
             return header + self._items(item, self.sentence_label, section)
         return header + tuple(Segment(text, is_data=True) for text in section)
 
     def _memory(self, mode: Mode, memory: Sequence[str]) -> Prompt:
         if not memory:
             return (Segment(self.empty_memory),) if self.empty_memory else ()
-        if mode is Mode.EXTRACTIVE:
+        if mode.names_labels:
             return self._items(self.memory_item, self.memory_label, memory)
         return tuple(Segment(text, is_data=True) for text in memory)
 
@@ -205,7 +208,7 @@ class PromptSet:
 
 STANDARD = PromptSet(
     name="standard-1",
-    modes=(Mode.FAITHFUL, Mode.GATED, Mode.EXTRACTIVE),
+    modes=(Mode.FAITHFUL, Mode.GATED, Mode.EXTRACTIVE, Mode.PARALLEL),
     empty_memory="(nothing has been found yet)",
     section_header="[page {pages}; heading: {heading}]\n",
     note_prefix="note:",
@@ -260,7 +263,7 @@ STANDARD = PromptSet(
 
 STARTER = PromptSet(
     name="starter-1",
-    modes=(Mode.EXTRACTIVE,),
+    modes=(Mode.EXTRACTIVE, Mode.PARALLEL),
     extractive="<|read|><|q|>{question}<|memory|>{memory}<|section|>{section}",
     answer="<|answer|><|q|>{question}<|memory|>{memory}",
     sentence_item="{text}{label}",

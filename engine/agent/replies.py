@@ -92,7 +92,9 @@ def parse_gate(reply: str, prompts: PromptSet, num_questions: int) -> frozenset[
 
 def closed_replies(mode: Mode, prompts: PromptSet) -> tuple[str, ...]:
     """Replies to one chunk that are complete as they stand: in `read_grammar` nothing can follow them."""
-    return {Mode.FAITHFUL: (), Mode.GATED: (prompts.keep,), Mode.EXTRACTIVE: (prompts.unchanged,)}[mode]
+    if mode.names_labels:
+        return (prompts.unchanged,)
+    return (prompts.keep,) if mode is Mode.GATED else ()
 
 
 def answer_grammar(prompts: PromptSet, memory: Sequence[str]) -> str | None:

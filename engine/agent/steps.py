@@ -56,9 +56,24 @@ Step = Generator[Ask | Event, Sequence[Completion] | None, Memory]
 """The same, with the memory after a chunk as its result."""
 
 
-def read_chunk(plan: ReadingPlan, chunk: Chunk, memory: Memory, completion: Completion) -> Step:
-    """Take the reply to one chunk; retry an unusable one once, then keep the memory."""
-    request = read_request(plan, chunk, memory)
+def read_chunk(
+    plan: ReadingPlan,
+    chunk: Chunk,
+    memory: Memory,
+    completion: Completion,
+    *,
+    shown: Memory | None = None,
+) -> Step:
+    """Take the reply to one chunk; retry an unusable one once, then keep the memory.
+
+    Args:
+        plan: the reading.
+        chunk: the chunk.
+        memory: what is to be updated.
+        completion: the first reply.
+        shown: the memory that the model was shown, if it was another one: what the chunk yields is merged then.
+    """
+    request = read_request(plan, chunk, memory if shown is None else shown)
     after: Memory | None = None
     for attempt in range(2):
         if attempt:
@@ -66,7 +81,10 @@ def read_chunk(plan: ReadingPlan, chunk: Chunk, memory: Memory, completion: Comp
             completion = yield from complete(request, chunk.index)
         yield call_finished(request, completion, chunk.index, Purpose.READ, attempt)
         try:
-            after = yield from _understand(plan, chunk, memory, completion)
+            if shown is None:
+                after = yield from _understand(plan, chunk, memory, completion)
+            else:
+                after = yield from _merge(plan, chunk, memory, shown, completion)
             break
         except UnusableReply as exc:
             plea = "asked once more" if attempt == 0 else "kept the memory as it was"
@@ -134,12 +152,16 @@ def again(request: Request) -> Request:
 
 def read_request(plan: ReadingPlan, chunk: Chunk, memory: Memory) -> Request:
     """The conversation that shows one chunk."""
+    return _request(plan, memory, [unit.text for unit in chunk.units], chunk)
+
+
+def _request(plan: ReadingPlan, memory: Memory, section: Sequence[str], chunk: Chunk) -> Request:
     mode = plan.config.mode
     prompt = plan.prompts.read(
         mode,
         question=plan.question,
         memory=memory.texts,
-        section=[unit.text for unit in chunk.units],
+        section=section,
         pages=chunk.labels,
         heading=heading_for_prompt(chunk.heading),
     )
@@ -147,28 +169,53 @@ def read_request(plan: ReadingPlan, chunk: Chunk, memory: Memory) -> Request:
         prompt=prompt,
         max_tokens=reply_tokens(plan.config, plan.prompts),
         sampling=plan.config.sampling,
-        grammar=read_grammar(mode, plan.prompts, num_items=len(memory.items), num_sentences=len(chunk.units)),
+        grammar=read_grammar(mode, plan.prompts, num_items=len(memory.items), num_sentences=len(section)),
         closed=closed_replies(mode, plan.prompts),
     )
 
 
 def _understand(plan: ReadingPlan, chunk: Chunk, memory: Memory, completion: Completion) -> Step:
     """The memory after a reply."""
-    if plan.config.mode is Mode.EXTRACTIVE:
-        labels = parse_labels(
-            completion.text, plan.prompts, num_items=len(memory.items), num_sentences=len(chunk.units)
-        )
-        if labels is None:
-            return memory
-        if completion.finish_reason == "length":
-            raise UnusableReply(IncidentKind.WRONG_FORMAT)
-        return (yield from _assemble(plan, chunk, memory, labels))
+    if plan.config.mode.names_labels:
+        labels = _labels(plan, completion, len(memory.items), len(chunk.units))
+        return memory if labels is None else (yield from _assemble(plan, chunk, memory, labels))
     text = parse_memory(completion.text, plan.config.mode, plan.prompts)
     if text is None:
         return memory
     if completion.finish_reason == "length":
         return (yield from _compress(plan, chunk, memory, text))
     return Memory((MemoryItem(text),))
+
+
+def _labels(plan: ReadingPlan, completion: Completion, num_items: int, num_sentences: int) -> Labels | None:
+    labels = parse_labels(completion.text, plan.prompts, num_items=num_items, num_sentences=num_sentences)
+    if labels is not None and completion.finish_reason == "length":
+        raise UnusableReply(IncidentKind.WRONG_FORMAT)
+    return labels
+
+
+def _merge(plan: ReadingPlan, chunk: Chunk, memory: Memory, shown: Memory, completion: Completion) -> Step:
+    """Add what a chunk yields to a memory that the model was not shown.
+
+    As long as everything fits, it is put together. What does not fit is shown with the memory, as if it were a section,
+    and the model chooses; that prompt holds sentences of one chunk at most, so it never exceeds the window.
+    """
+    named = _labels(plan, completion, len(shown.items), len(chunk.units))
+    if named is None:
+        return memory
+    known = {item.text for item in memory.items}
+    fresh = tuple(index for index in named.sentences if chunk.units[index].text.strip() not in known)
+    kept = tuple(range(len(memory.items)))
+    cost = sum(plan.item_tokens(item.text) for item in memory.items)
+    cost += sum(len(chunk.units[index].token_ids) for index in fresh)
+    if cost > plan.config.memory_tokens or len(kept) + len(fresh) > plan.prompts.max_items:
+        request = _request(plan, memory, [chunk.units[index].text for index in fresh], chunk)
+        reply = yield from ask(request, chunk.index, Purpose.MERGE, 0)
+        chosen = _labels(plan, reply, len(kept), len(fresh))
+        if chosen is None:
+            return memory
+        kept, fresh = chosen.memory, tuple(fresh[index] for index in chosen.sentences)
+    return (yield from _assemble(plan, chunk, memory, Labels(memory=kept, sentences=fresh)))
 
 
 def _assemble(plan: ReadingPlan, chunk: Chunk, memory: Memory, labels: Labels) -> Step:
@@ -241,7 +288,7 @@ def _new_evidence(plan: ReadingPlan, chunk: Chunk, before: Memory, after: Memory
         return []
     document = plan.documents[chunk.document]
     known = set(before.items)
-    if plan.config.mode is Mode.EXTRACTIVE:
+    if plan.config.mode.names_labels:
         sources = [item.source for item in after.items if item.source and item not in known]
     else:
         sources = support_for(after.text, before.text, document, chunk)

@@ -121,6 +121,7 @@ class ModelInfo:
         memory_tokens: memory size that the model was made for, or None.
         lookahead: chunks of one reading that are worth computing at once on the guess that the memory stays: 1 where
             several prompts take as long together as one after the other, as on a CPU.
+        runtime: settings that it was opened with, by name, for people.
     """
 
     name: str
@@ -131,6 +132,7 @@ class ModelInfo:
     chunk_tokens: int | None = None
     memory_tokens: int | None = None
     lookahead: int = 1
+    runtime: tuple[tuple[str, str | int], ...] = ()
 
 
 OnToken = Callable[[int, str], None]

@@ -44,9 +44,6 @@ class LlamaCppBackend:
         wishes: settings of the runtime that shall not be chosen automatically.
         chat_template: Jinja source to be used instead of the file's own.
 
-    Attributes:
-        settings: what the runtime was opened with.
-
     Raises:
         ModelNotFoundError: there is no such file.
         ModelLoadError: it cannot be loaded.
@@ -85,7 +82,6 @@ class LlamaCppBackend:
             raise
         self._free_context = weakref.finalize(self, context.free)
         self._model, self._chat = model, template
-        self.settings = settings
         self._batcher = Batcher(model, context, looks_up=model.can_forget)
         self._grammars = GrammarCache(model)
         self._free_grammars = weakref.finalize(self, self._grammars.free)
@@ -102,6 +98,14 @@ class LlamaCppBackend:
             chunk_tokens=_number(model.metadata("palimpsest.chunk_tokens")),
             memory_tokens=_number(model.metadata("palimpsest.memory_tokens")),
             lookahead=settings.num_sequences if uses_gpu else 1,
+            runtime=(
+                ("threads", settings.num_threads),
+                ("gpu", "yes" if uses_gpu else "no"),
+                ("sequences", settings.num_sequences),
+                ("cache", "one pool" if settings.is_unified else "one a sequence"),
+                ("kv type", settings.kv_type),
+                ("batch tokens", settings.batch_tokens),
+            ),
         )
 
     @staticmethod

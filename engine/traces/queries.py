@@ -104,6 +104,22 @@ def steps(db: Database, run_id: str) -> Iterator[StepRow]:
         )
 
 
+def memory_before(db: Database, run_id: str, chunk_index: int) -> Memory:
+    """The memory before a chunk that was read.
+
+    Raises:
+        RunNotFoundError: there is no such run.
+        ValueError: the run has not read that chunk.
+    """
+    run = find_run(db, run_id)["id"]
+    row = fetch_one(
+        db, "SELECT memory_before_id FROM steps WHERE run = ? AND chunk_index = ?", (run, chunk_index)
+    )
+    if row is None:
+        raise ValueError(f"chunk {chunk_index} of run {run_id} was not read")
+    return Memory.from_json(get_text(db, row["memory_before_id"]))
+
+
 def calls(db: Database, run_id: str, chunk_index: int | None = None) -> Iterator[CallRow]:
     """The calls of a run in order, or those about one chunk.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
+from engine.agent.memory import Memory
 from engine.agent.run import RunSpec
 from engine.backends.base import ModelInfo
 from engine.documents.model import Document
@@ -261,6 +262,10 @@ class TraceStore:
         return queries.certificate(self.db, run_id)
 
     @_mapped
+    def memory_before(self, run_id: str, chunk_index: int) -> Memory:
+        """The memory before a chunk that was read; see `engine.traces.queries.memory_before`."""
+        return queries.memory_before(self.db, run_id, chunk_index)
+
     def totals(self, run_id: str) -> Totals:
         """What a run cost."""
         return queries.totals(self.db, run_id)
