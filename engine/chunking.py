@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from engine.backends.base import Segment
 from engine.documents.model import Document
 from engine.errors import PlanError
 from engine.text import sentence_spans
@@ -42,6 +43,11 @@ class Unit:
     end: int
     text: str
     token_ids: tuple[int, ...]
+
+    @property
+    def segment(self) -> Segment:
+        """The sentence as a piece of a prompt."""
+        return Segment(self.text, is_data=True, token_ids=self.token_ids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

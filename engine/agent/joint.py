@@ -85,7 +85,7 @@ def gate_request(plan: ReadingPlan, chunk: Chunk) -> Request:
         prompt=plan.prompts.triage(
             plan.config.mode,
             questions=questions,
-            section=[unit.text for unit in chunk.units],
+            section=[unit.segment for unit in chunk.units],
             pages=chunk.labels,
             heading=heading_for_prompt(chunk.heading),
         ),

@@ -95,7 +95,7 @@ class PromptSet:
         *,
         question: str,
         memory: Sequence[str],
-        section: Sequence[str],
+        section: Sequence[str | Segment],
         pages: str = "",
         heading: str = "",
     ) -> Prompt:
@@ -105,7 +105,8 @@ class PromptSet:
             mode: the reading mode.
             question: the user's question.
             memory: items of the memory; free-text modes have at most one.
-            section: sentences of the chunk in extractive mode; in free-text modes its text, verbatim.
+            section: sentences of the chunk in extractive mode; in free-text modes its text, verbatim. Segments are
+                taken as they are.
             pages: printed page labels of the chunk, such as "88" or "88-89".
             heading: heading that the chunk stands under.
 
@@ -134,7 +135,7 @@ class PromptSet:
         mode: Mode,
         *,
         questions: Sequence[str],
-        section: Sequence[str],
+        section: Sequence[str | Segment],
         pages: str = "",
         heading: str = "",
     ) -> Prompt:
@@ -168,13 +169,17 @@ class PromptSet:
         """Canonical JSON of the whole set: hashed into the identity of a run."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
-    def _section(self, mode: Mode, item: str, section: Sequence[str], pages: str, heading: str) -> Prompt:
+    def _section(
+        self, mode: Mode, item: str, section: Sequence[str | Segment], pages: str, heading: str
+    ) -> Prompt:
         header = self._fill(
             self.section_header, {"pages": (self.data(pages),), "heading": (self.data(heading or "-"),)}
         )
         if mode.names_labels:
             return header + self._items(item, self.sentence_label, section)
-        return header + tuple(Segment(text, is_data=True) for text in section)
+        return header + tuple(
+            piece if isinstance(piece, Segment) else Segment(piece, is_data=True) for piece in section
+        )
 
     def _memory(self, mode: Mode, memory: Sequence[str]) -> Prompt:
         if not memory:
@@ -183,10 +188,11 @@ class PromptSet:
             return self._items(self.memory_item, self.memory_label, memory)
         return tuple(Segment(text, is_data=True) for text in memory)
 
-    def _items(self, item: str, label: str, texts: Sequence[str]) -> Prompt:
+    def _items(self, item: str, label: str, texts: Sequence[str | Segment]) -> Prompt:
         segments: list[Segment] = []
         for number, text in enumerate(texts, start=1):
-            values = {"label": (Segment(label.format(n=number)),), "text": (self.data(text),)}
+            piece = text if isinstance(text, Segment) else self.data(text)
+            values = {"label": (Segment(label.format(n=number)),), "text": (piece,)}
             segments.extend(self._fill(item, values))
         return tuple(segments)
 

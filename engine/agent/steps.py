@@ -28,7 +28,7 @@ from engine.agent.replies import (
     parse_memory,
     read_grammar,
 )
-from engine.backends.base import Completion, Prompt, Request
+from engine.backends.base import Completion, Prompt, Request, Segment
 from engine.chunking import Chunk
 from engine.documents.model import Span
 from engine.text import strip_span
@@ -152,10 +152,10 @@ def again(request: Request) -> Request:
 
 def read_request(plan: ReadingPlan, chunk: Chunk, memory: Memory) -> Request:
     """The conversation that shows one chunk."""
-    return _request(plan, memory, [unit.text for unit in chunk.units], chunk)
+    return _request(plan, memory, [unit.segment for unit in chunk.units], chunk)
 
 
-def _request(plan: ReadingPlan, memory: Memory, section: Sequence[str], chunk: Chunk) -> Request:
+def _request(plan: ReadingPlan, memory: Memory, section: Sequence[Segment], chunk: Chunk) -> Request:
     mode = plan.config.mode
     prompt = plan.prompts.read(
         mode,
@@ -209,7 +209,7 @@ def _merge(plan: ReadingPlan, chunk: Chunk, memory: Memory, shown: Memory, compl
     cost = sum(plan.item_tokens(item.text) for item in memory.items)
     cost += sum(len(chunk.units[index].token_ids) for index in fresh)
     if cost > plan.config.memory_tokens or len(kept) + len(fresh) > plan.prompts.max_items:
-        request = _request(plan, memory, [chunk.units[index].text for index in fresh], chunk)
+        request = _request(plan, memory, [chunk.units[index].segment for index in fresh], chunk)
         reply = yield from ask(request, chunk.index, Purpose.MERGE, 0)
         chosen = _labels(plan, reply, len(kept), len(fresh))
         if chosen is None:

@@ -7,7 +7,7 @@ is proven with.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from engine.cancel import CancelToken
@@ -24,10 +24,13 @@ class Segment:
         text: the text.
         is_data: True for text that is not ours: it is tokenised on its own and never parsed for special
             tokens.
+        token_ids: ids of data, if the caller has them from `tokenize` of the same backend; None = not known. They
+            spare tokenising a document twice and say nothing that the text does not say.
     """
 
     text: str
     is_data: bool = False
+    token_ids: tuple[int, ...] | None = field(default=None, compare=False, repr=False)
 
 
 Prompt = tuple[Segment, ...]

@@ -79,7 +79,12 @@ class PromptTokenizer:
         """Ids of a rendered prompt, with exactly one begin-of-sequence token where the model wants one."""
         ids: list[int] = []
         for segment in rendered:
-            ids.extend(self.data(segment.text) if segment.is_data else self._literal(segment.text))
+            if not segment.is_data:
+                ids.extend(self._literal(segment.text))
+            elif segment.token_ids is not None:
+                ids.extend(segment.token_ids)
+            else:
+                ids.extend(self.data(segment.text))
         return _with_one_bos(ids, self._vocabulary.bos_id)
 
     def _tokenize_literal(self, text: str) -> tuple[int, ...]:

@@ -37,9 +37,9 @@ def template_of(family: str) -> ChatTemplate:
 
 def cases(prompts: PromptSet) -> Iterator[tuple[str, Prompt]]:
     """Every prompt of a set, with an empty and with a filled memory."""
-    for mode in prompts.modes:
-        filled = SENTENCES[:2] if mode is Mode.EXTRACTIVE else NOTES
-        section = SENTENCES if mode is Mode.EXTRACTIVE else (" ".join(SENTENCES),)
+    for mode in (mode for mode in prompts.modes if mode is not Mode.PARALLEL):  # asks as EXTRACTIVE does
+        filled = SENTENCES[:2] if mode.names_labels else NOTES
+        section = SENTENCES if mode.names_labels else (" ".join(SENTENCES),)
         for name, memory in (("empty", ()), ("filled", filled)):
             prompt = prompts.read(
                 mode, question=QUESTION, memory=memory, section=section, pages="88-89", heading="The harbour"
@@ -48,6 +48,14 @@ def cases(prompts: PromptSet) -> Iterator[tuple[str, Prompt]]:
         yield f"{mode.value}, answer", prompts.final(mode, question=QUESTION, memory=filled)
     if prompts.compress:
         yield "compress", prompts.shorten(question=QUESTION, memory=NOTES[0], budget_tokens=512)
+    if prompts.joint:
+        questions = [QUESTION, "Who keeps the light?"]
+        yield (
+            "joint gate",
+            prompts.triage(
+                Mode.EXTRACTIVE, questions=questions, section=SENTENCES, pages="88-89", heading="The harbour"
+            ),
+        )
 
 
 def prompt_set_of(family: str) -> PromptSet:
