@@ -23,12 +23,12 @@ from benchmarks.environment import describe
 from engine.paths import trace_database
 from engine.traces.store import TraceStore
 
-READING = [sys.executable, str(Path(__file__).with_name("reading.py"))]
+CHILD = [sys.executable, str(Path(__file__).with_name("child.py"))]
 
 
 def start(data: Path, notes: Path, arguments: list[str]) -> subprocess.Popen[str]:
     """Start a reading as a child."""
-    command = [*READING, "--data-dir", str(data), "--notes", str(notes), *arguments]
+    command = [*CHILD, "--data-dir", str(data), "--notes", str(notes), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

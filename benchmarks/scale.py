@@ -1,0 +1,74 @@
+"""How much `benchmarks.reading` measures."""
+
+from dataclasses import dataclass
+
+from benchmarks.models import QUANTISATIONS, SHAPES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Sizes and repeats.
+
+    Attributes:
+        models: shapes and quantisations of the random models; figures are those of the first, the rest is detail.
+        chunk_tokens: size of their chunks.
+        memory_tokens: cap of their memory.
+        written_tokens: length at which their memory is rewritten.
+        num_chunks: chunks of their document.
+        rewording: share of the memory's words replaced each time that it is rewritten.
+        repeats: readings of each kind.
+        starter_tokens: tokens of the starter's document, by its own tokenizer.
+        linear_tokens: tokens of the short and of the long document of the comparison by length.
+        prompt_tokens: prompt of the comparison with llama.cpp's own rates.
+        decode_tokens: reply of that comparison.
+        parallel: replies side by side in that comparison.
+        rate_repeats: repeats of that comparison.
+    """
+
+    models: tuple[tuple[str, str], ...]
+    chunk_tokens: int
+    memory_tokens: int
+    written_tokens: int
+    num_chunks: int
+    rewording: float = 0.1
+    repeats: int
+    starter_tokens: int
+    linear_tokens: tuple[int, int]
+    prompt_tokens: int = 512
+    decode_tokens: int
+    parallel: tuple[int, ...] = (1, 8)
+    rate_repeats: int
+
+    @property
+    def context_tokens(self) -> int:
+        """Window that chunk, memory, labels and reply fit into with room to spare."""
+        return 256 * -(-(self.chunk_tokens + 3 * self.memory_tokens + 1536) // 256)
+
+
+QUICK = Scale(
+    models=(("0.5b", "q4_k_m"),),
+    chunk_tokens=1000,
+    memory_tokens=205,
+    written_tokens=102,
+    num_chunks=3,
+    repeats=1,
+    starter_tokens=20_000,
+    linear_tokens=(15_000, 150_000),
+    decode_tokens=32,
+    rate_repeats=3,
+)
+"""Within five minutes on two cores; chunk and memory in the proportion of the full run."""
+
+FULL = Scale(
+    models=tuple((shape, quantisation) for shape in SHAPES for quantisation in QUANTISATIONS),
+    chunk_tokens=5000,
+    memory_tokens=1024,
+    written_tokens=512,
+    num_chunks=4,
+    repeats=3,
+    starter_tokens=100_000,
+    linear_tokens=(100_000, 1_000_000),
+    decode_tokens=64,
+    rate_repeats=5,
+)
+"""MemAgent's own sizes of chunk and memory (arXiv 2507.02259), the memory half full."""
