@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from engine.evaluation.facts import FactLists
+from engine.evaluation.facts import FactLists, Family
 from engine.evaluation.lists import EVALUATION_LISTS
+from trainer.phrasings import make_phrasings
 
 _STEM_STARTS = (
     "Al An Ar Bar Bel Ber Bran Cal Car Ced Chel Cor Dal Dar Den Dor Ed El Em Fal Fen Fir Gal Gar"
@@ -20,6 +21,11 @@ _STEM_ENDS = (
     " dor mont ville burg stad gard lin mere"
 ).split()
 
+_ONSETS = "b c d f g h j k l m n p qu r s t v w y z br cl dr fl gr pr st tr th sh ch bl cr sw sc".split()
+_VOWELS = "a e i o u a e i o ai ea ie oo ou y".split()
+_CODAS = "n r l s t m ck nd rt st lm ng th x p b d sk ll ss".split()
+_SMALL_WORDS = "and of to in that with a the some for on by it he she they from all no more than not".split()
+
 
 def invented_stems(count: int, seed: int = 7) -> tuple[str, ...]:
     """Make up proper names from syllables, such as "Marenton"."""
@@ -29,6 +35,20 @@ def invented_stems(count: int, seed: int = 7) -> tuple[str, ...]:
         middle = rng.choice(_STEM_MIDDLES) if rng.random() < 0.6 else ""
         stems.add(rng.choice(_STEM_STARTS) + middle + rng.choice(_STEM_ENDS))
     return tuple(sorted(stems))
+
+
+def invented_names(count: int, seed: int) -> tuple[str, ...]:
+    """Make up names of any sound from letters, such as "Quelbri"."""
+    rng = random.Random(seed)
+    names: set[str] = set()
+    while len(names) < count:
+        syllables = rng.choice((2, 2, 3))
+        text = "".join(
+            rng.choice(_ONSETS) + rng.choice(_VOWELS) + (rng.choice(_CODAS) if rng.random() < 0.5 else "")
+            for _ in range(syllables)
+        )
+        names.add(text.capitalize())
+    return tuple(sorted(names))
 
 
 TRAINING_LISTS = FactLists(
@@ -485,24 +505,58 @@ def with_corpus_words(lists: FactLists, words: Mapping[str, list[str]]) -> FactL
     nouns, adjectives = get("nouns", ()), get("adjectives", ())
     heads = {
         # Any noun may name an attribute with a value of any kind: "the silence of Mr Cole was 7".
-        kind: (*own, *own, *own, *nouns[offset::13])
+        kind: (*own, *own, *own, *nouns[offset::5])
         for offset, (kind, own) in enumerate(sorted(lists.attribute_nouns.items()))
     }
     heads["person"] = (*heads["person"], *get("occupations", ()))
     verbs = get("verbs", ())
+    strewn = (*nouns, *adjectives, *verbs, *_SMALL_WORDS * 10)
     return dataclasses.replace(
         lists,
-        first_names=(*lists.first_names, *get("first_names", ())),
-        last_names=(*lists.last_names, *get("last_names", ())),
-        stems=(*lists.stems, *get("stems", ())),
-        entity_nouns=(*lists.entity_nouns * 4, *nouns[::17]),
+        first_names=(*lists.first_names, *get("first_names", ()), *keep_trainable(invented_names(600, 1))),
+        last_names=(*lists.last_names, *get("last_names", ()), *keep_trainable(invented_names(900, 2))),
+        stems=(*lists.stems, *get("stems", ()), *keep_trainable(invented_names(3_000, 3))),
+        entity_nouns=(*lists.entity_nouns * 4, *nouns[::3]),
+        entity_suffixes=(*lists.entity_suffixes * 4, *(noun.capitalize() for noun in nouns[1::7])),
+        numbered=(*lists.numbered * 4, *nouns[2::11]),
         attribute_nouns=heads,
         modifiers=(*lists.modifiers * 8, *adjectives),
         agent_verbs=(*lists.agent_verbs * 4, *verbs),
-        agent_objects=(*lists.agent_objects * 4, *nouns[::9]),
+        agent_objects=(*lists.agent_objects * 4, *nouns[::3]),
         event_verbs=(*lists.event_verbs * 4, *verbs),
-        location_verbs=(*lists.location_verbs * 4, *verbs[::2]),
+        location_verbs=(*lists.location_verbs * 4, *verbs),
+        colours=(*lists.colours * 8, *adjectives[::5]),
         places=(*lists.places, *get("places", ())),
-        thing_adjectives=(*lists.thing_adjectives, *adjectives[::3]),
-        thing_nouns=(*lists.thing_nouns, *nouns[::2]),
+        thing_adjectives=(*lists.thing_adjectives, *adjectives),
+        thing_nouns=(*lists.thing_nouns, *nouns),
+        units=(*lists.units * 8, *(f"{noun}s" for noun in nouns[3::6])),
+        statements=_widened(
+            lists.statements, strewn, {"noun": 4_000, "agent": 1_500, "event": 1_500, "location": 1_500}
+        ),
+        questions=_widened(
+            lists.questions,
+            strewn,
+            {"noun": 1_500, "agent": 500, "event": 500, "location": 500},
+            are_questions=True,
+        ),
     )
+
+
+def _widened(
+    written: Mapping[Family, tuple[str, ...]],
+    words: Sequence[str],
+    counts: dict[Family, int],
+    *,
+    are_questions: bool = False,
+) -> dict[Family, tuple[str, ...]]:
+    """Written phrasings, a quarter of what is drawn, and such as are put together; none of the evaluation's."""
+    theirs = EVALUATION_LISTS.questions if are_questions else EVALUATION_LISTS.statements
+    held_back = {phrasing.casefold() for group in theirs.values() for phrasing in group}
+    made = make_phrasings(random.Random(11), words, counts, are_questions=are_questions)
+    return {
+        family: (
+            *own * (len(made[family]) // (3 * len(own))),
+            *(phrasing for phrasing in made[family] if phrasing.casefold() not in held_back),
+        )
+        for family, own in written.items()
+    }

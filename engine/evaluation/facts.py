@@ -104,6 +104,14 @@ class FactGenerator:
         """Use these lists and this source of randomness for everything drawn."""
         self.lists = lists
         self.rng = rng
+        # Lists of phrasings can be thousands long, so what is asked of them at every fact is worked out once.
+        self._first_words = frozenset(
+            phrasing.split(" ", 1)[0] for group in lists.statements.values() for phrasing in group
+        )
+        self._value_not_first = {
+            family: tuple(phrasing for phrasing in group if not phrasing.startswith("{value}"))
+            for family, group in lists.statements.items()
+        }
 
     def entity(self) -> Entity:
         """Draw a named thing."""
@@ -296,7 +304,7 @@ class FactGenerator:
         templates = self.lists.statements[attribute.family]
         if value[0].islower():
             # A sentence that starts with a small letter would be read as the end of the one before.
-            templates = tuple(template for template in templates if not template.startswith("{value}"))
+            templates = self._value_not_first[attribute.family]
         text = self._fill(rng.choice(templates), entity, attribute, value)
         if text.endswith(".") and not text.endswith(f"{value}."):
             return self._open(text) if rng.random() < 0.15 else text
@@ -308,8 +316,7 @@ class FactGenerator:
 
     def _open(self, text: str) -> str:
         # A phrasing's own first word loses its capital; a name or value that stands first keeps it.
-        own = {phrasing.split(" ", 1)[0] for group in self.lists.statements.values() for phrasing in group}
-        lowered = text[0].lower() + text[1:] if text.split(" ", 1)[0] in own else text
+        lowered = text[0].lower() + text[1:] if text.split(" ", 1)[0] in self._first_words else text
         return f"{self.rng.choice(self.lists.openings)} {lowered}"
 
     def fact(self, entity: Entity | None = None, attribute: Attribute | None = None) -> Fact:
