@@ -5,7 +5,7 @@ Command line and window call the same functions; what differs is the observers t
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from engine.errors import (
     StoreError,
 )
 from engine.models.catalogue import find_model
-from engine.models.opening import open_model, open_servers, prompts_for
+from engine.models.opening import open_model, open_servers, prompts_for, vllm_served
 from engine.paths import trace_database
 from engine.rates import Rates, measure_rates
 from engine.traces.creation import Parent
@@ -41,8 +41,8 @@ from engine.traces.rows import DocumentRow, RunRow
 from engine.traces.store import TraceStore
 from engine.traces.writer import RunWriter
 
-_SERVER = "server: "
-"""Stands before the addresses where a trace says where a run's model is."""
+_SERVED = "served: "
+"""Stands before addresses or a folder where a trace says where a run's model is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class ModelChoice:
         kv_type: type of keys and values in the cache; None = what suits model and memory.
         lookahead: most chunks read at once on the guess that the memory stays; None = what the model gains from.
         servers: addresses of servers that run the model; () = it is a file that is loaded here.
+        prompts: name of a built-in prompt set or path of one as JSON; None = the model's own, else the standard set.
+        vllm: environment that holds vLLM, which serves the model, a folder, for the time of the reading.
     """
 
     model: str | None = None
@@ -69,6 +71,8 @@ class ModelChoice:
     kv_type: KvType | None = None
     lookahead: int | None = None
     servers: tuple[str, ...] = ()
+    prompts: str | None = None
+    vllm: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +134,9 @@ class Front:
 
     Several questions are read for in one pass; there is a prospect for each, over the same chunks.
     """
+
+    def waiting(self, line: str) -> None:
+        """A model takes long to start; the last that was heard of it."""
 
     def announce(self, prospects: Sequence[Prospect], estimate: Estimate | None) -> None:
         """The plan is made; reading begins next."""
@@ -408,40 +415,48 @@ class Session:
     def _model(self, wanted: str | None) -> Iterator[tuple[Backend, PromptSet, str]]:
         """The model, its wording, and where it is to be found again."""
         choice = self._choice
-        path: Path | None = None
-        if choice.servers:
-            place = _SERVER + " ".join(choice.servers)
-            backend = open_servers(choice.servers, model=wanted, context_tokens=choice.context_tokens)
-        else:
-            path = find_model(wanted, self._folder)
-            place = str(path.resolve())
-            backend = self._opener(
-                path,
+        if choice.vllm is not None:
+            with vllm_served(
+                wanted,
+                choice.vllm,
                 context_tokens=choice.context_tokens,
-                num_gpu_layers=choice.num_gpu_layers,
-                wishes=Wishes(
-                    num_threads=choice.num_threads,
-                    num_sequences=choice.num_sequences,
-                    kv_type=choice.kv_type,
-                ),
-            )
-        try:
-            yield backend, prompts_for(backend, path), place
-        finally:
-            backend.close()
+                progress=self._front.waiting,
+                cancel=self._cancel,
+            ) as backend:
+                yield backend, prompts_for(backend, None, choice.prompts), _SERVED + str(wanted)
+            return
+        if choice.servers:
+            backend = open_servers(choice.servers, model=wanted, context_tokens=choice.context_tokens)
+            with closing(backend):
+                yield backend, prompts_for(backend, None, choice.prompts), _SERVED + " ".join(choice.servers)
+            return
+        path = find_model(wanted, self._folder)
+        backend = self._opener(
+            path,
+            context_tokens=choice.context_tokens,
+            num_gpu_layers=choice.num_gpu_layers,
+            wishes=Wishes(
+                num_threads=choice.num_threads,
+                num_sequences=choice.num_sequences,
+                kv_type=choice.kv_type,
+            ),
+        )
+        with closing(backend):
+            yield backend, prompts_for(backend, path, choice.prompts), str(path.resolve())
 
     @contextmanager
     def _reopened_model(self, run: RunRow) -> Iterator[tuple[Backend, PromptSet]]:
         """The model of a run: where the user says it lies now, else where it was, else under its old name.
 
         Raises:
-            ResumeRefusedError: it was behind a server, and no address is given: no server is talked to unasked.
+            ResumeRefusedError: it was behind a server, and none is named: no server is talked to unasked.
         """
-        wanted = self._choice.model or (run.model_path if Path(run.model_path).is_file() else None)
-        if run.model_path.startswith(_SERVER) and not (self._choice.servers or self._choice.model):
+        choice = self._choice
+        wanted = choice.model or (run.model_path if Path(run.model_path).is_file() else None)
+        if run.model_path.startswith(_SERVED) and not (choice.servers or choice.vllm or choice.model):
             raise ResumeRefusedError(
-                f"The run {run.run_id} was read by a model behind a server.",
-                hint=f"Name the server again: --server {run.model_path.removeprefix(_SERVER)}",
+                f"The run {run.run_id} was read by a model behind a server ({run.model_path.removeprefix(_SERVED)}).",
+                hint="Name it again, with --server, or with --vllm and --model.",
             )
         with self._model(wanted) as (backend, prompts, _):
             yield backend, prompts

@@ -21,15 +21,18 @@ _SIDE_REMARKS = (
     "|at present|by then|in those days|from now on|as a rule|to this day|on reflection|since the war|for the record"
 ).split("|")
 _LINKS = (
-    "is|was|has been|had been|will be|would be|became|remains|remained|stands at|stood at|reads|came to|comes to|equals|"
+    "is|was|has been|had been|will be|would be|became|remains|"
+    "remained|stands at|stood at|reads|came to|comes to|equals|"
     "shows|showed|may be|must be|is still|was once|is now|was then|is called|was called|is given as|was put down as|"
-    "is known to be|was found to be|proved to be|is said to be|was fixed at|was reckoned at|is held to be|is thought to be|"
+    "is known to be|was found to be|proved to be|is said to be|"
+    "was fixed at|was reckoned at|is held to be|is thought to be|"
     "is marked as|was entered as|is put at|appears as|goes by|went by|is none other than|is simply|is exactly|was about"
 ).split("|")
 _MARKS = (":", " =", " -", ",", ";", " ->", " ...", " |", ":", ":")
 _OWNED = (
     "the {a} of {e}|{e}'s {a}|the {a} for {e}|the {a} at {e}|the {a} in {e}|the {a} on {e}|{a} of {e}|{a} for {e}|"
-    "the {a} by {e}|the {e} {a}|{e} {a}|the {a} that {e} has|the {a} that {e} had|the {a} given for {e}|that {a} of {e}|"
+    "the {a} by {e}|the {e} {a}|{e} {a}|the {a} that {e} has|"
+    "the {a} that {e} had|the {a} given for {e}|that {a} of {e}|"
     "the {a} of the said {e}|the {a} from {e}|the {a} with {e}|the {a} ({e})|{a} ({e})|{a}, {e}|{e}, {a}|{e}: {a}|"
     "{e} - {a}|the {a} we have for {e}|the {a} under {e}|the only {a} of {e}|the {a} kept by {e}|the old {a} of {e}"
 ).split("|")
@@ -77,7 +80,8 @@ _ASK_WHAT = (
     "find out|I would like|quote|report|what can you say about|remind me of|what is given as|what would be|list"
 ).split("|")
 _ASK_WHEN = (
-    "when was|when|since when|on what day was|in what month was|what date|at what time was|in which century was|what year|"
+    "when was|when|since when|on what day was|in what month was|"
+    "what date|at what time was|in which century was|what year|"
     "the day on which|how long ago was|from when|the time when|tell me when|find when|say when|the year in which"
 ).split("|")
 _ASK_WHERE = (

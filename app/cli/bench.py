@@ -27,11 +27,15 @@ def bench(
     parallel: options.Parallel = None,
     kv_type: options.KvCacheType = None,
     server: options.Server = None,
+    vllm: options.Vllm = None,
+    prompts: options.Prompts = None,
     as_json: options.Json = False,
     data: options.DataDir = None,
 ) -> None:
     """Measure how fast a model reads on this machine, and show the settings that suit it."""
-    choice = options.model_choice(model, context_tokens, threads, gpu_layers, parallel, kv_type, None, server)
+    choice = options.model_choice(
+        model, context_tokens, threads, gpu_layers, parallel, kv_type, None, server, vllm, prompts
+    )
     settings = ReadingOptions(mode=mode, chunk_tokens=chunk_tokens, memory_tokens=memory_tokens)
     with cancel_on_interrupt() as token:
         measured = Session(data_dir(data), choice=choice, cancel=token).measure(options=settings)

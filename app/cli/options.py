@@ -100,6 +100,21 @@ Server = Annotated[
         rich_help_panel="Model",
     ),
 ]
+Prompts = Annotated[
+    str | None,
+    typer.Option(
+        help="Wording to ask with: name of a built-in set, or a JSON file (docs/models.md). Default: the model's own.",
+        rich_help_panel="Model",
+    ),
+]
+Vllm = Annotated[
+    Path | None,
+    typer.Option(
+        help="Environment that holds vLLM (its folder, its Python or the vllm program): serves the folder named with "
+        "--model for the time of the reading.",
+        rich_help_panel="Model",
+    ),
+]
 ReadingMode = Annotated[
     Mode | None,
     typer.Option(
@@ -142,6 +157,8 @@ def model_choice(
     kv_type: KvChoice | None,
     lookahead: int | None,
     server: list[str] | None,
+    vllm: Path | None = None,
+    prompts: str | None = None,
 ) -> ModelChoice:
     """What the options of the panel "Model" say."""
     return ModelChoice(
@@ -153,4 +170,6 @@ def model_choice(
         kv_type=None if kv_type is None else kv_type.value,
         lookahead=lookahead,
         servers=tuple(server or ()),
+        vllm=vllm,
+        prompts=prompts,
     )

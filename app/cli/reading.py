@@ -34,6 +34,11 @@ class ConsoleFront(Front):
         self._console = console
         self._quiet = quiet
 
+    def waiting(self, line: str) -> None:
+        """Show what a server that is starting says."""
+        if not self._quiet:
+            self._console.print(line, style="dim", highlight=False, markup=False)
+
     def announce(self, prospects: Sequence[Prospect], estimate: Estimate | None) -> None:
         """Say what will be read, in how many chunks, and how long it will take."""
         if self._quiet:
@@ -221,6 +226,8 @@ def ask(
     kv_type: options.KvCacheType = None,
     lookahead: options.Lookahead = None,
     server: options.Server = None,
+    vllm: options.Vllm = None,
+    prompts: options.Prompts = None,
     password: options.Password = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -228,7 +235,7 @@ def ask(
 ) -> None:
     """Read whole documents and answer questions with verified quotes."""
     choice = options.model_choice(
-        model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server
+        model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server, vllm, prompts
     )
     settings = ReadingOptions(
         mode=mode,
@@ -264,6 +271,8 @@ def resume(
     kv_type: options.KvCacheType = None,
     lookahead: options.Lookahead = None,
     server: options.Server = None,
+    vllm: options.Vllm = None,
+    prompts: options.Prompts = None,
     password: options.Password = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -271,7 +280,7 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped or killed; print its result as `ask` does."""
     choice = options.model_choice(
-        model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server
+        model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server, vllm, prompts
     )
     _conduct(
         lambda session: session.resume(run, password=password), choice, data, quiet=quiet, as_json=as_json
@@ -297,6 +306,8 @@ def continue_run(
     kv_type: options.KvCacheType = None,
     lookahead: options.Lookahead = None,
     server: options.Server = None,
+    vllm: options.Vllm = None,
+    prompts: options.Prompts = None,
     password: options.Password = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -304,7 +315,7 @@ def continue_run(
 ) -> None:
     """Read on from the last memory of a finished run in a document that has grown."""
     choice = options.model_choice(
-        model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server
+        model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server, vllm, prompts
     )
     _conduct(
         lambda session: session.continue_run(run, file, is_new_document=new_document, password=password),
@@ -334,6 +345,8 @@ def branch(
     kv_type: options.KvCacheType = None,
     lookahead: options.Lookahead = None,
     server: options.Server = None,
+    vllm: options.Vllm = None,
+    prompts: options.Prompts = None,
     password: options.Password = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -341,7 +354,7 @@ def branch(
 ) -> None:
     """Start a new run from a step of another one, with its memory or an edited one."""
     choice = options.model_choice(
-        model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server
+        model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server, vllm, prompts
     )
     edited = None if memory is None else read_memory(memory)
     _conduct(

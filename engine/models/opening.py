@@ -1,12 +1,14 @@
 """Opening a model: the backend for a file, and the prompt set that belongs to it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from engine.agent.prompts import BUILT_IN, STANDARD, PromptSet, load_prompt_set
 from engine.backends.base import Backend
 from engine.backends.wishes import Wishes
-from engine.errors import ModelLoadError
+from engine.cancel import CancelToken
+from engine.errors import ModelLoadError, ModelNotFoundError
 
 SIDECAR_SUFFIX = ".prompts.json"
 """`model.gguf` brings its own wording in `model.prompts.json` beside it."""
@@ -58,17 +60,50 @@ def open_servers(
     return members[0] if len(members) == 1 else PoolBackend(members)
 
 
-def prompts_for(backend: Backend, path: Path | None = None) -> PromptSet:
+@contextmanager
+def vllm_served(
+    model: str | None,
+    environment: Path,
+    *,
+    context_tokens: int | None = None,
+    progress: Callable[[str], None] | None = None,
+    cancel: CancelToken | None = None,
+) -> Iterator[Backend]:
+    """Serve a model with a vLLM of our own while the block runs; see `engine.backends.http.vllm_process.VllmServer`.
+
+    Raises:
+        ModelNotFoundError: no model is named; the bundled one is no folder that vLLM could load.
+        engine.errors.PalimpsestError: see `VllmServer` and `open_servers`.
+    """
+    from engine.backends.http.opening import open_server
+    from engine.backends.http.vllm_process import VllmServer
+
+    if model is None:
+        raise ModelNotFoundError(
+            "vLLM needs a model of its own.",
+            hint="Name its folder with --model; GGUF files are for llama.cpp.",
+        )
+    server = VllmServer(
+        model, environment=environment, context_tokens=context_tokens, progress=progress, cancel=cancel
+    )
+    with server, closing(open_server(server.address, api_key=server.api_key)) as backend:
+        yield backend
+
+
+def prompts_for(backend: Backend, path: Path | None = None, wanted: str | None = None) -> PromptSet:
     """The wording for a model: its sidecar file, else the set that it names in its metadata, else the standard set.
 
     Args:
         backend: the model.
         path: its file; None = it is behind a server.
+        wanted: name of a built-in set or path of a JSON file, which comes before all of these.
 
     Raises:
-        engine.errors.PlanError: the sidecar cannot be used.
+        engine.errors.PlanError: the sidecar, or what is wanted, cannot be used.
         ModelLoadError: the model names a set that this version does not know.
     """
+    if wanted is not None:
+        return BUILT_IN[wanted] if wanted in BUILT_IN else load_prompt_set(Path(wanted).expanduser())
     if path is not None:
         sidecar = path.with_name(path.stem + SIDECAR_SUFFIX)
         if sidecar.is_file():
