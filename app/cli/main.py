@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import library, reading, traces
+from app.cli import bench, library, reading, serve, traces
 
 app = typer.Typer(
     help="Answers questions about documents of any length, offline, by reading every page.",
@@ -27,6 +27,8 @@ app.command("export")(traces.export)
 app.command("search")(library.search)
 app.command("count")(library.count)
 app.command("verify")(traces.verify)
+app.command("bench")(bench.bench)
+app.command("serve")(serve.serve)
 models.command("list")(library.list_models)
 app.add_typer(models, name="models")
 
