@@ -121,7 +121,7 @@ def vllm_server(vllm_environment: Path, vllm_folder: Path) -> Iterator[VllmServe
         vllm_folder,
         environment=vllm_environment,
         context_tokens=1024,
-        options=("--enforce-eager", "--dtype", "float32", "--max-num-seqs", "8"),
+        options=("--enforce-eager", "--dtype", "float32", "--max-num-seqs", "8", "--block-size", "32"),
         variables={"VLLM_CPU_KVCACHE_SPACE": "1"},
     )
     with server:

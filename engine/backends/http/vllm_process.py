@@ -234,7 +234,7 @@ def find_vllm(environment: Path) -> tuple[Path, list[str]]:
 
 def explain(log: str, model: str, environment: Path) -> PalimpsestError:
     """The error for a server that died while it started, from its log."""
-    errors = [line for line in _lines(log) if _ERROR.match(line)]
+    errors = _errors(log)
     logger.debug("vLLM's errors:\n%s", "\n".join(errors))
     said = "\n".join(errors)
     if MEMORY.search(said):
@@ -257,6 +257,16 @@ def explain(log: str, model: str, environment: Path) -> PalimpsestError:
     return ServerStartError(
         f"vLLM ended while it was starting{reason}.", hint="Start it by hand to see its whole log."
     )
+
+
+def _errors(log: str) -> list[str]:
+    """What exceptions say; of a failed validation the line below, which says what was wrong."""
+    lines = _lines(log)
+    return [
+        below if "validation error" in line else line
+        for line, below in zip(lines, [*lines[1:], ""], strict=True)
+        if _ERROR.match(line)
+    ]
 
 
 def _lines(log: str) -> list[str]:

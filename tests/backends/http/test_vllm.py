@@ -107,29 +107,38 @@ def test_xgrammar_reads_our_grammars_as_we_do(vllm_environment: Path) -> None:
     assert all(any(row) and not all(row) for row in expected)
 
 
+def changed(folder: Path, target: Path, **config: object) -> Path:
+    """A copy of a model folder with other settings."""
+    for file in folder.iterdir():
+        (target / file.name).write_bytes(file.read_bytes())
+    values = json.loads((target / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps(values | config))
+    return target
+
+
+def start(folder: Path, environment: Path) -> None:
+    """Start a server that must not come up."""
+    options = ("--enforce-eager", "--dtype", "float32")
+    with VllmServer(
+        folder, environment=environment, options=options, variables={"VLLM_CPU_KVCACHE_SPACE": "1"}
+    ):
+        pass
+
+
 def test_a_folder_without_a_model(vllm_environment: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelLoadError) as caught:
-        VllmServer(tmp_path, environment=vllm_environment).__enter__()
+    with pytest.raises(ModelLoadError, match=tmp_path.name) as caught:
+        start(tmp_path, vllm_environment)
     assert caught.value.hint
 
 
 def test_a_model_of_an_unknown_kind(vllm_environment: Path, vllm_folder: Path, tmp_path: Path) -> None:
-    for file in vllm_folder.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(
-        json.dumps(config | {"architectures": ["FooForCausalLM"], "model_type": "foo"})
-    )
     with pytest.raises(ModelLoadError):
-        VllmServer(tmp_path, environment=vllm_environment).__enter__()
+        start(
+            changed(vllm_folder, tmp_path, architectures=["FooForCausalLM"], model_type="foo"),
+            vllm_environment,
+        )
 
 
-def test_too_little_memory(vllm_environment: Path, vllm_folder: Path) -> None:
-    server = VllmServer(
-        vllm_folder,
-        environment=vllm_environment,
-        options=("--enforce-eager", "--dtype", "float32", "--kv-cache-memory-bytes", "100000"),
-        variables={"VLLM_CPU_KVCACHE_SPACE": "1"},
-    )
+def test_too_little_memory_for_the_window(vllm_environment: Path, vllm_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(OutOfMemoryError):
-        server.__enter__()
+        start(changed(vllm_folder, tmp_path, max_position_embeddings=1_000_000), vllm_environment)

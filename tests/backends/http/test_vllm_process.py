@@ -105,6 +105,12 @@ def test_an_environment_is_named_in_three_ways(environment: Environment) -> None
             "FooFor",
         ),
         ("OSError: x does not appear to have a file named config.json", ModelLoadError, "config.json"),
+        (
+            "pydantic_core.ValidationError: 1 validation error for ModelConfig\n"
+            "  Value error, Invalid repository ID or local directory specified: 'x'",
+            ModelLoadError,
+            "Invalid repository ID",
+        ),
         ("RuntimeError: something else", ServerStartError, "something else"),
         ("INFO 11-22 14:00:00 [x.py:1] Available KV cache memory: 3 GiB", ServerStartError, "ended"),
     ],
