@@ -38,6 +38,8 @@ def serve(
     kv_type: options.KvCacheType = None,
     lookahead: options.Lookahead = None,
     server: options.Server = None,
+    vllm: options.Vllm = None,
+    prompts: options.Prompts = None,
     data: options.DataDir = None,
 ) -> None:
     """Serve the local API: documents, questions, runs, with streamed events. See docs/api.md.
@@ -53,7 +55,7 @@ def serve(
     settings = Settings(
         folder=data_dir(data),
         choice=options.model_choice(
-            model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server
+            model, context_tokens, threads, gpu_layers, parallel, kv_type, lookahead, server, vllm, prompts
         ),
         token=None if no_token else os.environ.get(TOKEN_VARIABLE) or serving.new_token(),
         max_upload_bytes=max_upload_mb << 20,

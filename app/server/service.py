@@ -142,11 +142,13 @@ class Service:
             return choice
         if is_from_client and model is not None and self.settings.token is None:
             self._check_named(model)
-        find_model(model, self.settings.folder)
+        if choice.vllm is None:
+            find_model(model, self.settings.folder)
         return choice
 
     def _check_named(self, model: str) -> None:
-        if model not in {known.name for known in list_models(self.settings.folder)}:
+        names = {known.name for known in list_models(self.settings.folder)}
+        if model not in names | {self.settings.choice.model}:
             raise ModelNotFoundError(
                 f"There is no model {model[:64]!r}.",
                 hint="GET /v1/models lists them; a path may be given to a server with a token.",
@@ -154,9 +156,10 @@ class Service:
 
 
 def _choice_for(run: RunRow, choice: ModelChoice) -> ModelChoice:
-    """A run goes on with what it was begun with: a file, if it is still there, else the servers that we were given."""
-    is_file = Path(run.model_path).is_file()
-    return dataclasses.replace(choice, model=None, servers=() if is_file else choice.servers)
+    """A run goes on with its own model file while that is there, else with what this server was started with."""
+    if Path(run.model_path).is_file():
+        return dataclasses.replace(choice, model=None, servers=(), vllm=None)
+    return choice
 
 
 def require_token(settings: Settings, what: str) -> None:

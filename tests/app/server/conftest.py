@@ -75,7 +75,10 @@ class Server:
         """Ask it to stop; returns its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        code = self.process.wait(60)
+        try:
+            code = self.process.wait(60)
+        finally:
+            self.process.kill()  # nothing happens to one that has ended
         self._reader.join()
         assert self.process.stderr is not None
         self.process.stderr.close()
