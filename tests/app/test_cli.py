@@ -203,3 +203,59 @@ def test_starting_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_several_questions_share_a_pass(call: Call, book: Path, tmp_path: Path) -> None:
+    questions = tmp_path / "questions.txt"
+    questions.write_text(f"# about the harbour\n\n{QUESTION}\nWho painted the boats?\n", "utf-8")
+    several = call("ask", book, "-q", "Where did the wind stay?", "--questions", questions, "--json", "--quiet")
+    assert [result["question"] for result in several] == [
+        "Where did the wind stay?",
+        QUESTION,
+        "Who painted the boats?",
+    ]
+    alone = call("ask", book, "-q", QUESTION, "--json", "--quiet")
+    same = several[1]
+    assert {key: same[key] for key in ("answer", "evidence", "coverage")} == {
+        key: alone[key] for key in ("answer", "evidence", "coverage")
+    }
+    assert len({result["run_id"] for result in several}) == 3
+    assert len(call("runs", "--json")) == 4
+    text = call("ask", book, "-q", QUESTION, "-q", "Who painted the boats?", "--quiet")
+    assert text.index(QUESTION) < text.index("Who painted")
+
+
+def test_every_mode_that_the_model_offers_reads(call: Call, book: Path) -> None:
+    results = {
+        mode: call("ask", book, "-q", QUESTION, "--mode", mode, "--json", "--quiet")
+        for mode in ("extractive", "parallel")
+    }
+    for result in results.values():
+        assert result["answer"] == "Ansel Brodersen"
+        assert result["coverage"]["tokens_read"] == result["coverage"]["tokens"]
+    recalled = call("ask", book, "-q", QUESTION, "--recall", 2, "--json", "--quiet")
+    assert recalled["answer"] == "Ansel Brodersen"
+    assert recalled["timings"]["prefill_tokens"] > results["extractive"]["timings"]["prefill_tokens"]
+    assert run(["ask", str(book), "-q", QUESTION, "--mode", "faithful"]) == 4
+
+
+def test_bench_measures(call: Call) -> None:
+    measured = call("bench", "--json", "--threads", 1)
+    rates = measured["rates"]
+    assert rates["prefill_tokens_per_s"] > 10
+    assert rates["side_by_side_tokens_per_s"] > 10
+    assert measured["seconds"]["1000000"] == pytest.approx(10 * measured["seconds"]["100000"], rel=0.05)
+    assert measured["model"]["runtime"]["threads"] == 1
+    assert "tokens/s" in call("bench", "--threads", 1)
+
+
+def test_questions_that_cannot_be_read(book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_text("# nothing\n", "utf-8")
+    for arguments, words in (
+        (["--questions", str(empty)], "no question in empty.txt"),
+        (["--questions", str(tmp_path / "missing.txt")], "cannot be read"),
+        ([], "No question was asked"),
+    ):
+        assert run(["ask", str(book), *arguments]) == 2
+        assert words in capsys.readouterr().err
