@@ -38,6 +38,7 @@ from engine.evaluation.held_back import is_held_back_book
 from engine.evaluation.lists import EVALUATION_LISTS
 from engine.evaluation.metrics import Proportion, containment, exact_match
 from engine.models.opening import open_model, prompts_for
+from engine.text import sentence_spans
 
 CHARACTERS_PER_TOKEN = 3.6
 
@@ -118,9 +119,9 @@ def _insert(paragraph: str, statement: str, rng: random.Random) -> str:
     if not statement.endswith((".", '"')):
         # A table row or caption stands on a line of its own.
         return f"{paragraph}\n\n{statement}"
-    ends = [match.end() for match in re.finditer(r"[.!?] (?=[A-Z])", paragraph)]
-    cut = rng.choice([0, *ends])
-    return f"{paragraph[:cut]}{statement} {paragraph[cut:]}".strip()
+    # Between sentences as readers see them: behind "Mr." a fact would become part of somebody's name.
+    cut = rng.choice([start for start, _ in sentence_spans(paragraph)] or [0])
+    return f"{paragraph[:cut].rstrip()} {statement} {paragraph[cut:].lstrip()}".strip()
 
 
 def plan_for(hay: Haystack, backend: Backend, prompts: PromptSet) -> ReadingPlan:

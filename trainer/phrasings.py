@@ -7,7 +7,7 @@ With a few dozen written ones the model learnt those: it found 98 of 100 facts t
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.evaluation.facts import Family
 
@@ -105,7 +105,7 @@ class Phraser:
     def statement(self, family: Family) -> str:
         """One way to say a fact."""
         rng = self.rng
-        makers = {
+        makers: dict[Family, Callable[[], str]] = {
             "noun": self._noun,
             "agent": self._agent,
             "event": lambda: self._happening("{value}", ("in", "on", "by", "since", "about", "before")),
@@ -151,11 +151,16 @@ class Phraser:
             )
         if rng.random() < 0.15:
             text = f"{rng.choice(_SIDE_REMARKS)}, {text}"
+        if rng.random() < 0.2:
+            # Words that no answer repeats must not count against it.
+            text = rng.choice((f"{self._some_words(1, 2)} {text}", f"{text} {self._some_words(1, 2)}"))
         return self._capital(text) + rng.choice(("?", "?", "?", "", ".", " ?"))
 
     def _noun(self) -> str:
         rng = self.rng
         owned, link = self._owned(), rng.choice(_LINKS)
+        if rng.random() < 0.2:
+            link = f"{rng.choice(self.words)} {rng.choice(('as', 'at', 'to', 'of', 'by', 'for', 'in'))}"
         adverb = f"{self._adverb()} " if rng.random() < 0.2 else ""
         value = f"{rng.choice(_BEFORE_VALUE)} {{value}}" if rng.random() < 0.12 else "{value}"
         verb = rng.choice(_TAKES) if rng.random() < 0.6 else rng.choice(self.words)
@@ -205,6 +210,8 @@ class Phraser:
         was = rng.choice(
             ("was", "has been", "had been", "is", "got", "is to be", "ended up", "was once", "was first")
         )
+        if rng.random() < 0.2:
+            was = rng.choice(self.words)  # any word may link the two: "stays", "lay"
         preposition = rng.choice(prepositions)
         adverb = f" {self._adverb()}" if rng.random() < 0.2 else ""
         return rng.choice(
