@@ -208,7 +208,9 @@ def test_starting_imports_nothing_heavy() -> None:
 def test_several_questions_share_a_pass(call: Call, book: Path, tmp_path: Path) -> None:
     questions = tmp_path / "questions.txt"
     questions.write_text(f"# about the harbour\n\n{QUESTION}\nWho painted the boats?\n", "utf-8")
-    several = call("ask", book, "-q", "Where did the wind stay?", "--questions", questions, "--json", "--quiet")
+    several = call(
+        "ask", book, "-q", "Where did the wind stay?", "--questions", questions, "--json", "--quiet"
+    )
     assert [result["question"] for result in several] == [
         "Where did the wind stay?",
         QUESTION,
@@ -249,7 +251,9 @@ def test_bench_measures(call: Call) -> None:
     assert "tokens/s" in call("bench", "--threads", 1)
 
 
-def test_questions_that_cannot_be_read(book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_questions_that_cannot_be_read(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     empty = tmp_path / "empty.txt"
     empty.write_text("# nothing\n", "utf-8")
     for arguments, words in (

@@ -52,7 +52,9 @@ def read_on(store: TraceStore, writer: RunWriter) -> None:
         writer.observe(record)
         if isinstance(record.event, ChunkFinished):
             say(record.event.chunk_index)
-            time.sleep(0.005)  # as reading a chunk does; else a busy machine's child is through before it is killed
+            time.sleep(
+                0.005
+            )  # as reading a chunk does; else a busy machine's child is through before it is killed
     writer.finish("finished")
 
 
