@@ -57,7 +57,8 @@ QUICK = Scale(
     decode_tokens=32,
     rate_repeats=3,
 )
-"""Within five minutes on two cores; chunk and memory in the proportion of the full run."""
+"""To fit into five minutes on two cores, which it does not yet (docs/log.md); chunk and memory in the proportion of the
+full run."""
 
 FULL = Scale(
     models=tuple((shape, quantisation) for shape in SHAPES for quantisation in QUANTISATIONS),
