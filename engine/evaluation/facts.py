@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -91,6 +92,9 @@ class Fact:
     def key(self) -> tuple[str, tuple[str, ...]]:
         """What the fact is about, whatever its value and wording."""
         return self.entity.text.casefold(), self.attribute.words
+
+
+_TWO_ARTICLES = re.compile(r"\b([Tt]he )the (?=[A-Z])")
 
 
 def _capital(text: str) -> str:
@@ -296,7 +300,8 @@ class FactGenerator:
             value=value,
             Value=_capital(value) if value[:4] == "the " else value,
         )
-        return text
+        # A phrasing's own article before a name that has one: "the the Harlow quay".
+        return _TWO_ARTICLES.sub(r"\1", text)
 
     def statement(self, entity: Entity, attribute: Attribute, value: str) -> str:
         """Say a fact in one sentence, table row or caption that holds the value verbatim."""

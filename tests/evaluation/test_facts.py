@@ -1,10 +1,11 @@
 """Generated facts say what they claim, and look-alikes never answer."""
 
+import dataclasses
 import random
 
 import pytest
 
-from engine.evaluation.facts import FactGenerator, FactLists
+from engine.evaluation.facts import Attribute, Entity, FactGenerator, FactLists
 from engine.evaluation.lists import EVALUATION_LISTS
 from trainer.lists import HELD_BACK_WORDS, TRAINING_LISTS, with_corpus_words, words_of
 
@@ -66,3 +67,11 @@ def test_words_of_the_corpus_are_filtered_too() -> None:
     widened = with_corpus_words(TRAINING_LISTS, words)
     assert "Zelda" in widened.first_names
     assert words_of(widened).isdisjoint(HELD_BACK_WORDS)
+
+
+def test_a_name_with_an_article_gets_no_second_one() -> None:
+    lists = dataclasses.replace(EVALUATION_LISTS, statements={"noun": ("The {entity} has {value}.",)})
+    facts = FactGenerator(lists, random.Random(1))
+    entity = Entity(kind="place", parts=("the", "Holmby", "quay"))
+    attribute = Attribute(family="noun", words=("girth",), value_kind="measure")
+    assert facts.statement(entity, attribute, "7 litres").startswith("The Holmby quay has 7 litres")
