@@ -113,6 +113,10 @@ def _conduct(
     """Carry out a reading that Ctrl-C can stop, and print its result."""
     with cancel_on_interrupt() as token:
         result = action(_session(choice, folder, token, quiet=quiet))
+    _print_one(result, as_json=as_json)
+
+
+def _print_one(result: Result, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result.to_dict(), ensure_ascii=False))
     else:
@@ -255,10 +259,8 @@ def ask(
         _print_all(asked, outcomes, as_json=as_json)
     elif isinstance(outcomes[0], GenerationError):
         raise outcomes[0]
-    elif as_json:
-        print(json.dumps(outcomes[0].to_dict(), ensure_ascii=False))
     else:
-        print_result(outcomes[0])
+        _print_one(outcomes[0], as_json=as_json)
 
 
 def resume(

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 
 from engine.agent.coverage import take_receipt
-from engine.agent.events import CallFinished, ChunkFinished, Event, Incident, Outcome, Purpose
+from engine.agent.events import ChunkFinished, Event, Incident, Outcome, Purpose
 from engine.agent.memory import Memory
 from engine.agent.plan import ReadingPlan, gate_reply_tokens, heading_for_prompt
 from engine.agent.replies import UnusableReply, gate_grammar, parse_gate
@@ -28,7 +28,7 @@ class JointGate:
     def __init__(self, plan: ReadingPlan, width: int) -> None:
         self._plan = plan
         self._width = max(1, width)
-        self._ahead: deque[Completion] = deque()
+        self._ahead: deque[tuple[Request, Completion]] = deque()
 
     def admits(
         self, chunks: Sequence[Chunk], memory: Memory
@@ -45,9 +45,9 @@ class JointGate:
             requests = tuple(gate_request(self._plan, chunk) for chunk in ahead)
             completions = yield Ask(requests, tuple(chunk.index for chunk in ahead), is_shared=True)
             assert completions is not None, "the driver must answer an Ask"
-            self._ahead.extend(completions)
-        chunk, completion = chunks[0], self._ahead.popleft()
-        yield self._event(chunk, completion)
+            self._ahead.extend(zip(requests, completions, strict=True))
+        chunk, (request, completion) = chunks[0], self._ahead.popleft()
+        yield call_finished(request, completion, chunk.index, Purpose.GATE, 0)
         if (yield from self._verdict(chunk, completion)):
             return True
         yield ChunkFinished(
@@ -58,9 +58,6 @@ class JointGate:
             receipt=take_receipt(chunk, completion.prompt_token_ids),
         )
         return False
-
-    def _event(self, chunk: Chunk, completion: Completion) -> CallFinished:
-        return call_finished(gate_request(self._plan, chunk), completion, chunk.index, Purpose.GATE, 0)
 
     def _verdict(
         self, chunk: Chunk, completion: Completion
