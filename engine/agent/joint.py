@@ -1,4 +1,4 @@
-"""The joint gate: one look at a chunk for all questions of a pass, which names those that it is to be read for.
+"""The joint gate: one look at a chunk for all questions of a pass, which tells those that it is to be read for.
 
 Eight questions cost little more than one that way: most chunks help with none of them. The gate sees no memory, so its
 verdicts hold for every reading of the pass, whatever each has found so far.
@@ -64,7 +64,12 @@ class JointGate:
     ) -> Generator[Ask | Event, Sequence[Completion] | None, bool]:
         questions = self._plan.spec.companions
         try:
-            named = parse_gate(completion.text, self._plan.prompts, len(questions))
+            named = parse_gate(
+                completion.text,
+                self._plan.prompts,
+                num_questions=len(questions),
+                num_sentences=len(chunk.units),
+            )
         except UnusableReply as exc:
             yield Incident(
                 chunk_index=chunk.index,
@@ -77,17 +82,17 @@ class JointGate:
 
 def gate_request(plan: ReadingPlan, chunk: Chunk) -> Request:
     """The conversation that asks which questions a chunk helps with."""
-    questions = plan.spec.companions
+    questions, prompts = plan.spec.companions, plan.prompts
     return Request(
-        prompt=plan.prompts.triage(
+        prompt=prompts.triage(
             plan.config.mode,
             questions=questions,
             section=[unit.segment for unit in chunk.units],
             pages=chunk.labels,
             heading=heading_for_prompt(chunk.heading),
         ),
-        max_tokens=gate_reply_tokens(len(questions)),
+        max_tokens=gate_reply_tokens(prompts, len(questions)),
         sampling=plan.config.sampling,
-        grammar=gate_grammar(plan.prompts, len(questions)),
-        closed=(plan.prompts.unchanged,),
+        grammar=gate_grammar(prompts, num_questions=len(questions), num_sentences=len(chunk.units)),
+        closed=(prompts.unchanged,),
     )

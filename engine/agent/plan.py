@@ -79,9 +79,9 @@ def reply_tokens(config: ReadingConfig, prompts: PromptSet) -> int:
     return config.memory_tokens + (8 if config.mode is Mode.GATED else 0)
 
 
-def gate_reply_tokens(num_questions: int) -> int:
+def gate_reply_tokens(prompts: PromptSet, num_questions: int) -> int:
     """Cap on the reply to the joint gate."""
-    return _LABEL_REPLY_TOKENS * (num_questions + 1)
+    return _LABEL_REPLY_TOKENS * ((1 if prompts.joint_names_sentences else num_questions) + 1)
 
 
 def default_config(
@@ -359,7 +359,7 @@ def _check_budgets(
             pages="8888-8888",
             heading="W" * _HEADING_CHARACTERS,
         )
-        reply = gate_reply_tokens(len(companions))
+        reply = gate_reply_tokens(prompts, len(companions))
         needed = max(needed, len(backend.encode(gate)) + config.chunk_tokens + reply)
     window = backend.info.context_tokens
     if needed > window:

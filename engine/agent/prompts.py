@@ -32,13 +32,16 @@ class PromptSet:
         compress: shorten a memory that is over its budget; placeholders question, memory, budget.
         joint: which of several questions a section helps with; placeholders questions, section; "" = the set cannot
             ask that, and several questions are read side by side.
+        joint_names_sentences: whether the reply to the joint prompt names the sentences that help with any of the
+            questions, instead of the questions: less to ask of a small model. The section is then read for each.
         answer: final conversation; placeholders question, memory.
         empty_memory: stands for the memory before anything was found.
         section_header: put before a chunk's text; placeholders pages, heading; "" = nothing.
         sentence_item: one sentence of the section in extractive mode; placeholders label (ours), text (data).
         memory_item: one item of the memory in extractive mode; same placeholders.
         question_item: one question of the joint prompt; same placeholders.
-        joint_item: one sentence of the section in the joint prompt; same placeholders.
+        joint_item: one sentence of the section in the joint prompt; same placeholders. It has to show the label if
+            the reply names sentences.
         question_label: label of the n-th question; placeholder n, from 1.
         sentence_label: label of the n-th sentence of the section; placeholder n, from 1.
         memory_label: label of the n-th item of the memory; placeholder n, from 1.
@@ -64,6 +67,7 @@ class PromptSet:
     extractive: str = ""
     compress: str = ""
     joint: str = ""
+    joint_names_sentences: bool = False
     empty_memory: str = ""
     section_header: str = ""
     sentence_item: str = "{label} {text}\n"

@@ -62,20 +62,27 @@ def read_grammar(mode: Mode, prompts: PromptSet, *, num_items: int, num_sentence
     )
 
 
-def gate_grammar(prompts: PromptSet, num_questions: int) -> str:
-    """GBNF for the reply to the joint prompt."""
-    labels = " | ".join(quote(prompts.question_label.format(n=n + 1)) for n in range(num_questions))
+def gate_grammar(prompts: PromptSet, *, num_questions: int, num_sentences: int) -> str:
+    """GBNF for the reply to the joint prompt; where sentences are named, the first one settles it."""
+    labels = _gate_labels(prompts, num_questions=num_questions, num_sentences=num_sentences)
     separator = f"{quote(prompts.label_separator)} " if prompts.label_separator else ""
+    more = 0 if prompts.joint_names_sentences else num_questions - 1
     return "\n".join(
         [
-            f"root ::= {quote(prompts.unchanged)} | label ({separator}label){{0,{num_questions - 1}}}",
-            f"label ::= {labels}",
+            f"root ::= {quote(prompts.unchanged)} | label ({separator}label){{0,{more}}}",
+            f"label ::= {' | '.join(map(quote, labels))}",
         ]
     )
 
 
-def parse_gate(reply: str, prompts: PromptSet, num_questions: int) -> frozenset[int]:
-    """The questions that a section helps with, counted from 0.
+def _gate_labels(prompts: PromptSet, *, num_questions: int, num_sentences: int) -> list[str]:
+    if prompts.joint_names_sentences:
+        return [prompts.sentence_label.format(n=n + 1) for n in range(num_sentences)]
+    return [prompts.question_label.format(n=n + 1) for n in range(num_questions)]
+
+
+def parse_gate(reply: str, prompts: PromptSet, *, num_questions: int, num_sentences: int) -> frozenset[int]:
+    """The questions that a section is to be read for, counted from 0; all of them where a sentence is named.
 
     Raises:
         UnusableReply: empty, unclosed thinking, or anything else than labels that exist.
@@ -83,11 +90,14 @@ def parse_gate(reply: str, prompts: PromptSet, num_questions: int) -> frozenset[
     text = strip_thinking(reply)
     if text == prompts.unchanged:
         return frozenset()
-    names = {prompts.question_label.format(n=n + 1): n for n in range(num_questions)}
-    words = _split_labels(text, prompts, prompts.question_label)
-    if not names.keys() >= set(words):
+    labels = _gate_labels(prompts, num_questions=num_questions, num_sentences=num_sentences)
+    frame = prompts.sentence_label if prompts.joint_names_sentences else prompts.question_label
+    words = _split_labels(text, prompts, frame)
+    if not set(labels) >= set(words):
         raise UnusableReply(IncidentKind.WRONG_FORMAT)
-    return frozenset(names[word] for word in words)
+    if prompts.joint_names_sentences:
+        return frozenset(range(num_questions))
+    return frozenset(labels.index(word) for word in words)
 
 
 def closed_replies(mode: Mode, prompts: PromptSet) -> tuple[str, ...]:

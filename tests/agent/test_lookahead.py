@@ -1,5 +1,6 @@
 """Reading ahead on a guess gives what reading one by one gives; several questions in one pass too."""
 
+import dataclasses
 import random
 import re
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from engine.agent.events import (
 )
 from engine.agent.loop import Start
 from engine.agent.plan import ReadingPlan, make_plans
-from engine.agent.prompts import STANDARD
+from engine.agent.prompts import STANDARD, PromptSet
 from engine.agent.reader import Reading, run_reading, run_readings
 from engine.backends.base import Backend, Request
 from engine.backends.scripted import ScriptedBackend
@@ -30,6 +31,8 @@ from tests.agent.building import Recorder, document_of, plan_of
 
 COLOURS = ["red", "green", "blue", "brown"]
 QUESTIONS = [f"What is {colour}?" for colour in COLOURS]
+NAMES_SENTENCES = dataclasses.replace(STANDARD, joint_names_sentences=True, joint_item="{label} {text}\n")
+"""A set whose joint gate does not tell one question from another."""
 
 
 def pages_with(places: dict[int, str], count: int = 24) -> list[str]:
@@ -50,6 +53,9 @@ def reply(request: Request) -> str:
     if "<problems>" in text:
         asked = re.findall(r"Q(\d+) What is (\w+)\?", text)
         section = text.split("<section>")[1]
+        if labels := re.findall(r"(S\d+) (.*)", section):
+            held = [label for label, sentence in labels if any(f"is {c}." in sentence for _, c in asked)]
+            return "".join(held[:1]) or "none"
         return " ".join(f"Q{number}" for number, colour in asked if f"is {colour}." in section) or "none"
     question = re.search(r"What is (\w+)\?", text)
     assert question is not None
@@ -145,14 +151,19 @@ def test_an_unusable_reply_does_not_end_the_guess() -> None:
 
 
 def plans_of(
-    backend: Backend, places: dict[int, str], *, is_joint: bool = True, count: int = 24
+    backend: Backend,
+    places: dict[int, str],
+    *,
+    is_joint: bool = True,
+    count: int = 24,
+    prompts: PromptSet = STANDARD,
 ) -> list[ReadingPlan]:
     config = ReadingConfig(mode=Mode.EXTRACTIVE, chunk_tokens=16, memory_tokens=400, answer_tokens=60)
     return make_plans(
         [document_of(pages_with(places, count))],
         QUESTIONS,
         config=config,
-        prompts=STANDARD,
+        prompts=prompts,
         backend=backend,
         is_joint=is_joint,
     )
@@ -176,13 +187,17 @@ def read_all(
 
 @pytest.mark.parametrize("lookahead", [1, 4])
 @pytest.mark.parametrize("is_joint", [True, False])
-def test_questions_in_one_pass_are_answered_as_if_alone(lookahead: int, is_joint: bool) -> None:
+@pytest.mark.parametrize("prompts", [STANDARD, NAMES_SENTENCES])
+def test_questions_in_one_pass_are_answered_as_if_alone(
+    lookahead: int, is_joint: bool, prompts: PromptSet
+) -> None:
     rng = random.Random(3)
     places = {number: rng.choice(COLOURS) for number in rng.sample(range(24), 12)}
     backend = scripted()
     alone = [read(plan, backend, 1) for plan in plans_of(backend, places, is_joint=False)]
     backend = scripted()
-    outcomes, stores = read_all(plans_of(backend, places, is_joint=is_joint), backend, lookahead)
+    plans = plans_of(backend, places, is_joint=is_joint, prompts=prompts)
+    outcomes, stores = read_all(plans, backend, lookahead)
     for outcome, store, single in zip(outcomes, stores, alone, strict=True):
         assert outcome == single.of(AnswerFinished)[0]
         memories = [event.memory_after for event in store.of(ChunkFinished)]
@@ -203,6 +218,15 @@ def test_the_joint_gate_is_asked_once_for_all() -> None:
     for store in stores:
         calls = store.of(CallFinished)
         assert sum(call.purpose is Purpose.GATE for call in calls) == len(gates)
+
+
+def test_a_gate_that_names_a_sentence_admits_the_chunk_for_every_question() -> None:
+    backend = scripted()
+    plans = plans_of(backend, {7: "red", 15: "blue"}, prompts=NAMES_SENTENCES)
+    read_all(plans, backend, lookahead=3)
+    gates = [request for request in backend.requests if "<problems>" in text_of(request)]
+    reads = [request for request in backend.requests if "<section>" in text_of(request)]
+    assert len(reads) == len(gates) + 2 * len(QUESTIONS)
 
 
 def test_readings_that_begin_at_different_chunks_meet() -> None:

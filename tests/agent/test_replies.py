@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from engine.agent.config import Mode
@@ -7,7 +9,9 @@ from engine.agent.replies import (
     Labels,
     UnusableReply,
     answer_grammar,
+    gate_grammar,
     parse_answer,
+    parse_gate,
     parse_labels,
     parse_memory,
     read_grammar,
@@ -68,6 +72,29 @@ def test_gate_verdicts() -> None:
         parse_memory("The quay was built in 1871.", Mode.GATED, STANDARD)
     with pytest.raises(UnusableReply):
         parse_memory("UPDATE\n  ", Mode.GATED, STANDARD)
+
+
+def test_the_joint_gate_names_questions() -> None:
+    grammar = gbnf.parse(gate_grammar(STANDARD, num_questions=3, num_sentences=9))
+    for reply, questions in (("none", set()), ("Q2", {1}), ("Q1 Q3", {0, 2})):
+        assert grammar.matches(reply)
+        assert parse_gate(reply, STANDARD, num_questions=3, num_sentences=9) == questions
+    for reply in ("Q4", "S1", "all"):
+        assert not grammar.matches(reply)
+        with pytest.raises(UnusableReply):
+            parse_gate(reply, STANDARD, num_questions=3, num_sentences=9)
+
+
+def test_a_joint_gate_that_names_sentences_means_every_question() -> None:
+    prompts = dataclasses.replace(STARTER, joint_names_sentences=True)
+    grammar = gbnf.parse(gate_grammar(prompts, num_questions=3, num_sentences=9))
+    for reply, questions in (("<|none|>", set()), ("<|s9|>", {0, 1, 2})):
+        assert grammar.matches(reply)
+        assert parse_gate(reply, prompts, num_questions=3, num_sentences=9) == questions
+    for reply in ("<|s10|>", "<|m1|>", "Q1"):
+        assert not grammar.matches(reply)
+        with pytest.raises(UnusableReply):
+            parse_gate(reply, prompts, num_questions=3, num_sentences=9)
 
 
 @pytest.mark.parametrize(
