@@ -535,7 +535,8 @@ def make_certificate(store: TraceStore, run_id: str) -> Certificate:
         )
         for row in store.chunks(run_id)
     ]
-    return certify(documents, chunks, store.checkpoint(run_id).receipts)
+    receipts = store.checkpoint(run_id).receipts
+    return certify(documents, chunks, receipts, is_proven=run.spec.is_proven)
 
 
 def load_result(store: TraceStore, run_id: str, certificate: Certificate | None = None) -> Result:

@@ -1,15 +1,19 @@
 """Sessions over the real trace store and a scripted model: ask, resume, continue, branch, and what they refuse."""
 
+import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from app.export import html, markdown
+from app.export.bundle import make_bundle
 from engine.agent.config import Mode
+from engine.agent.coverage import COUNTED
 from engine.agent.memory import Memory, MemoryItem
 from engine.agent.result import Result
-from engine.backends.base import Backend, Request
+from engine.backends.base import Backend, ModelInfo, Request
 from engine.backends.scripted import Fault, ScriptedBackend
 from engine.cancel import Cancelled, CancelToken
 from engine.errors import (
@@ -86,6 +90,25 @@ def test_ask_answers_with_place_and_coverage(open_session: Callable[..., Session
     assert values["answered"] is True
     assert values["evidence"][0]["verified"] is True
     assert values["coverage"]["skipped"] == []
+
+
+def test_coverage_that_rests_on_counts_says_so(book: Path, tmp_path: Path) -> None:
+    class TextOnly(ScriptedBackend):
+        @property
+        def info(self) -> ModelInfo:
+            return dataclasses.replace(super().info, proves_tokens=False)
+
+    model = tmp_path / "model.gguf"
+    model.touch()
+    choice = ModelChoice(model=str(model))
+    session = Session(tmp_path / "data", choice=choice, opener=lambda path, **settings: TextOnly(reply))
+    result = ask(session, book)
+    assert "count of tokens" in result.coverage.sentence
+    assert result.to_dict()["coverage"]["is_proven"] is False
+    with TraceStore(trace_database(tmp_path / "data")) as store:
+        bundle = make_bundle(store, result.run_id, with_calls=False)
+    for render in (markdown.render, html.render):
+        assert COUNTED in render(bundle)
 
 
 @pytest.mark.parametrize("at", [0, 3, 7])

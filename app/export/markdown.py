@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from engine.agent.coverage import COUNTED
+
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#+\-!|])")
 
 
@@ -24,9 +26,9 @@ def render(bundle: dict[str, Any]) -> str:
         lines += [">", f"> — {place}", ""]
     cover = bundle["coverage"]
     lines += ["## Coverage", ""]
-    lines.append(
-        f"{cover['pages_read']} of {cover['pages']} pages, {cover['tokens_read']:,} of {cover['tokens']:,} tokens read."
-    )
+    tokens = f"{cover['tokens_read']:,} of {cover['tokens']:,} tokens"
+    basis = "" if cover["is_proven"] else f" ({COUNTED})"
+    lines.append(f"{cover['pages_read']} of {cover['pages']} pages, {tokens} read{basis}.")
     lines += [
         f"- {_plain(gap['document'])}, page {_plain(gap['label'])}: {gap['reason']}"
         for gap in cover["skipped"]

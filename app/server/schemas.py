@@ -176,6 +176,7 @@ class CoverageBody(BaseModel):
     tokens: int
     tokens_read: int
     skipped: list[SkippedPageBody]
+    is_proven: bool
 
 
 class TimingsBody(BaseModel):

@@ -13,6 +13,8 @@ from engine.chunking import Chunk
 from engine.documents.model import Document
 
 _NO_TEXT = "no text on this page"
+COUNTED = "by the server's count of tokens, which proves less than the tokens themselves"
+"""What is said of coverage where the server takes text and tells a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class Certificate:
         tokens: tokens of document text in the plan, overlaps counted once.
         tokens_read: how many of them reached the model.
         skipped: every page that is not among `pages_read`.
+        is_proven: whether this rests on the token ids that the model was given, or only on counts of them.
     """
 
     pages: int
@@ -53,6 +56,7 @@ class Certificate:
     tokens: int
     tokens_read: int
     skipped: tuple[SkippedPage, ...]
+    is_proven: bool = True
 
     @property
     def is_complete(self) -> bool:
@@ -68,7 +72,7 @@ class Certificate:
             line += f"; {blank} {'holds' if blank == 1 else 'hold'} no text"
         if len(self.skipped) > blank:
             line += f"; {len(self.skipped) - blank} not read"
-        return line
+        return line if self.is_proven else f"{line}; {COUNTED}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +112,20 @@ def take_receipt(chunk: Chunk, prompt_token_ids: Sequence[int]) -> Receipt:
 
 
 def certify(
-    documents: Sequence[Document], chunks: Sequence[PlannedChunk], receipts: Mapping[int, Receipt]
+    documents: Sequence[Document],
+    chunks: Sequence[PlannedChunk],
+    receipts: Mapping[int, Receipt],
+    *,
+    is_proven: bool = True,
 ) -> Certificate:
-    """Hold the receipts (by chunk index) against the plan. Chunks that are read once more prove nothing further."""
+    """Hold the receipts (by chunk index) against the plan. Chunks that are read once more prove nothing further.
+
+    Args:
+        documents: all of the run.
+        chunks: its plan.
+        receipts: what was accepted of each chunk.
+        is_proven: see `Certificate`.
+    """
     chunks = [chunk for chunk in chunks if chunk.tokens]
     reasons: dict[tuple[int, int], str] = {}
     for chunk in chunks:
@@ -138,6 +153,7 @@ def certify(
         tokens=sum(chunk.tokens for chunk in chunks),
         tokens_read=sum(receipt.accepted_tokens for receipt in held),
         skipped=tuple(skipped),
+        is_proven=is_proven,
     )
 
 

@@ -200,6 +200,7 @@ def make_plan(
             first_offset=base.offset,
             base_plan_hash=base.plan_hash,
             companions=tuple(companions),
+            is_proven=backend.info.proves_tokens,
         ),
         tokenize=backend.tokenize,
     )

@@ -28,6 +28,8 @@ class RunSpec:
         base_plan_hash: plan hash of the run that it continues; "" = it continues none.
         companions: all questions of the pass, in order, if a joint gate decides which of them a chunk is read for;
             () = this question was read for alone.
+        is_proven: whether the coverage rests on token ids of the model's own tokenizer; see
+            `engine.backends.base.ModelInfo.proves_tokens`. Not compared: it follows from the model.
     """
 
     question: str
@@ -43,12 +45,13 @@ class RunSpec:
     first_offset: int = 0
     base_plan_hash: str = ""
     companions: tuple[str, ...] = ()
+    is_proven: bool = True
 
     @property
     def key(self) -> str:
         """sha256 over all that must be equal."""
         values = dataclasses.asdict(self)
-        del values["model_name"]
+        del values["model_name"], values["is_proven"]
         if not self.companions:
             del values["companions"]  # so that runs from before there were any keep their key
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -125,6 +125,8 @@ class ModelInfo:
         lookahead: chunks of one reading that are worth computing at once on the guess that the memory stays: 1 where
             several prompts take as long together as one after the other, as on a CPU.
         runtime: settings that it was opened with, by name, for people.
+        proves_tokens: whether `Completion.prompt_token_ids` are of the model's own tokenizer, so that receipts over
+            them prove what it was given. False = a server that takes text and tells no more than a count.
     """
 
     name: str
@@ -136,6 +138,7 @@ class ModelInfo:
     memory_tokens: int | None = None
     lookahead: int = 1
     runtime: tuple[tuple[str, str | int], ...] = ()
+    proves_tokens: bool = True
 
 
 OnToken = Callable[[int, str], None]

@@ -35,6 +35,7 @@ class PoolBackend:
             first,
             context_tokens=min(member.info.context_tokens for member in self._members),
             lookahead=sum(member.info.lookahead for member in self._members),
+            proves_tokens=all(member.info.proves_tokens for member in self._members),
         )
 
     @property

@@ -69,17 +69,13 @@ class ServerBackend:
             chunk_tokens=chunk_tokens,
             memory_tokens=memory_tokens,
             lookahead=lookahead or model.lookahead,
+            proves_tokens=dialect.proves_tokens,
         )
 
     @property
     def info(self) -> ModelInfo:
         """What this model is."""
         return self._info
-
-    @property
-    def proves_tokens(self) -> bool:
-        """Whether receipts rest on the tokens that the model was given, or only on the server's count of them."""
-        return self._dialect.proves_tokens
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of data text: no special tokens parsed, none added."""

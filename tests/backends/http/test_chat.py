@@ -68,7 +68,7 @@ def test_a_false_window_is_not(served_address: str) -> None:
 
 
 def test_replies_stream(rambling: ServerBackend) -> None:
-    assert not rambling.proves_tokens
+    assert not rambling.info.proves_tokens
     pieces: list[tuple[int, str]] = []
     requests = [request_of(f"What is {n}?") for n in range(4)]
     completions = rambling.generate(requests, on_token=lambda index, piece: pieces.append((index, piece)))

@@ -67,7 +67,7 @@ def test_what_the_server_tells(served: ServerBackend, served_address: str, start
     assert served.info.name == "palimpsest-starter.gguf"
     assert served.info.context_tokens == WINDOW_TOKENS
     assert served.num_parallel == NUM_SLOTS
-    assert served.proves_tokens
+    assert served.info.proves_tokens
     with closing(open_server(served_address, context_tokens=512, prompt_set="starter-1")) as smaller:
         assert (smaller.info.context_tokens, smaller.info.prompt_set) == (512, "starter-1")
         assert smaller.info.fingerprint == served.info.fingerprint

@@ -84,7 +84,7 @@ def test_what_the_server_tells(vllm: ServerBackend, vllm_server: VllmServer, vll
     assert vllm.info.backend == "vllm"
     assert vllm.info.context_tokens == 1024
     assert vllm.info.name == str(vllm_folder)
-    assert vllm.proves_tokens
+    assert vllm.info.proves_tokens
     with pytest.raises(ServerAuthError):
         open_server(vllm_server.address)
     with pytest.raises(ServerAuthError):
