@@ -53,6 +53,7 @@ def write_document(
     books: Path | None = None,
     num_facts: int = 1,
     num_look_alikes: int = 2,
+    num_absent: int = 0,
     seed: int = 0,
 ) -> list[Hidden]:
     """Write a text file with facts hidden in it; the same arguments give the same file.
@@ -63,10 +64,11 @@ def write_document(
         books: see `paragraphs`.
         num_facts: facts that are hidden.
         num_look_alikes: sentences that resemble a fact, for each.
+        num_absent: facts that are asked for and not in the document.
         seed: of facts and places.
 
     Returns:
-        what was hidden, each with the question that it answers.
+        the facts, each with the question that it answers; those that are absent last.
     """
     parts: list[str] = []
     length = 0
@@ -76,6 +78,6 @@ def write_document(
         parts.append(paragraph)
         length += len(paragraph) + 2
     rng = random.Random(seed)
-    hidden = generate(num_facts, num_look_alikes, rng)
-    path.write_text(insert_into_text("\n\n".join(parts) + "\n", hidden, rng), "utf-8")
-    return hidden
+    facts = generate(num_facts + num_absent, num_look_alikes, rng)
+    path.write_text(insert_into_text("\n\n".join(parts) + "\n", facts[:num_facts], rng), "utf-8")
+    return facts

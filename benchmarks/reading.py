@@ -109,18 +109,20 @@ class Run:
             self.reasons |= {name: exc.message for name in names if self.figures[name] is None}
             self.details[title] = {"error": exc.message}
 
-    def _document(self, name: str, num_characters: float, num_questions: int = 1) -> tuple[Path, list[str]]:
-        """A document with facts in it, and the questions that they answer."""
+    def _document(
+        self, name: str, num_characters: float, *, num_facts: int = 1, num_absent: int = 0
+    ) -> tuple[Path, list[str]]:
+        """A document with facts in it, and questions: those that they answer, and some that nothing answers."""
         path = self._work / f"{name}.txt"
-        hidden = write_document(
+        facts = write_document(
             path,
             num_characters=int(num_characters),
             books=self._books,
-            num_facts=num_questions,
-            num_look_alikes=2 if num_questions == 1 else 0,  # a short document has no room for more
+            num_facts=num_facts,
+            num_absent=num_absent,
             seed=self._seed,
         )
-        return path, [one.question for one in hidden]
+        return path, [fact.question for fact in facts]
 
     def _by_length(self) -> None:
         laps: list[list[Lap]] = [[], []]
@@ -195,7 +197,12 @@ class Run:
     def _against_baseline(self, model: Path) -> dict[str, Any]:
         scale = self._scale
         size = 0.97 * scale.num_chunks * scale.chunk_tokens * _CHARACTERS_PER_TOKEN
-        path, questions = self._document("forced", size, NUM_QUESTIONS)
+        path, questions = self._document(
+            "forced",
+            size,
+            num_facts=scale.num_answered,
+            num_absent=NUM_QUESTIONS - scale.num_answered,
+        )
         recordings = record_starter(path, questions, num_threads=self._num_threads)
         compared = compare_forced(model, path, recordings, scale, num_threads=self._num_threads)
         names = {"faithful": "faithful", "default": "default", "all_questions": "eight_questions"}

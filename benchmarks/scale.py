@@ -15,6 +15,8 @@ class Scale:
         memory_tokens: cap of their memory.
         written_tokens: length at which their memory is rewritten.
         num_chunks: chunks of their document.
+        num_answered: how many of the eight questions it answers. One fact a question in a document of a hundred
+            chunks is one or two in an excerpt of a dozen; with all eight in it every chunk would hold something.
         rewording: share of the memory's words replaced each time that it is rewritten.
         repeats: readings of each kind.
         starter_tokens: tokens of the starter's document, by its own tokenizer.
@@ -30,6 +32,7 @@ class Scale:
     memory_tokens: int
     written_tokens: int
     num_chunks: int
+    num_answered: int
     rewording: float = 0.1
     repeats: int
     starter_tokens: int
@@ -47,18 +50,19 @@ class Scale:
 
 QUICK = Scale(
     models=(("0.5b", "q4_k_m"),),
-    chunk_tokens=1000,
-    memory_tokens=205,
-    written_tokens=102,
-    num_chunks=3,
+    chunk_tokens=500,
+    memory_tokens=102,
+    written_tokens=51,
+    num_chunks=6,
+    num_answered=1,
     repeats=1,
     starter_tokens=20_000,
     linear_tokens=(15_000, 150_000),
     decode_tokens=32,
-    rate_repeats=3,
+    parallel=(1,),
+    rate_repeats=2,
 )
-"""To fit into five minutes on two cores, which it does not yet (docs/log.md); chunk and memory in the proportion of the
-full run."""
+"""Within five minutes on two cores; chunk and memory in the proportion of the full run."""
 
 FULL = Scale(
     models=tuple((shape, quantisation) for shape in SHAPES for quantisation in QUANTISATIONS),
@@ -66,6 +70,7 @@ FULL = Scale(
     memory_tokens=1024,
     written_tokens=512,
     num_chunks=4,
+    num_answered=1,
     repeats=3,
     starter_tokens=100_000,
     linear_tokens=(100_000, 1_000_000),

@@ -94,9 +94,9 @@ def _read_in_order(plan: ReadingPlan, start: Start, lookahead: int) -> Step:
         near = chunks[place : place + lookahead]
         if gate and not chunk.is_repeat and not (yield from gate.admits(near, memory)):
             continue
-        if not guess.completions:
+        if not guess.exchanges:
             yield from guess.read(near, memory)
-        after = yield from read_chunk(plan, chunk, memory, guess.completions.popleft())
+        after = yield from read_chunk(plan, chunk, memory, *guess.exchanges.popleft())
         if after != memory:
             yield from guess.fail(chunk.index)
         memory = after
@@ -115,7 +115,7 @@ class _Guess:
         # A memory that is rewritten at every chunk never stays.
         self._most = 1 if plan.config.mode is Mode.FAITHFUL else max(1, most)
         self._width = 1
-        self.completions: deque[Completion] = deque()
+        self.exchanges: deque[tuple[Request, Completion]] = deque()
 
     def read(self, chunks: Sequence[Chunk], memory: Memory) -> Talk:
         """Read the next chunks as if the memory stayed."""
@@ -123,19 +123,19 @@ class _Guess:
         requests = tuple(read_request(self._plan, chunk, memory) for chunk in ahead)
         completions = yield Ask(requests, tuple(chunk.index for chunk in ahead))
         assert completions is not None, "the driver must answer an Ask"
-        self.completions.extend(completions)
+        self.exchanges.extend(zip(requests, completions, strict=True))
         self._width = min(self._most, 2 * self._width)
 
     def fail(self, chunk_index: int) -> Talk:
         """The memory changed: what was read beyond this chunk does not count."""
         self._width = max(1, self._width // 4)
-        if self.completions:
+        if self.exchanges:
             yield GuessFailed(
                 chunk_index=chunk_index,
-                num_chunks=len(self.completions),
-                prompt_tokens=sum(len(c.prompt_token_ids) - c.cached_tokens for c in self.completions),
+                num_chunks=len(self.exchanges),
+                prompt_tokens=sum(len(c.prompt_token_ids) - c.cached_tokens for _, c in self.exchanges),
             )
-            self.completions.clear()
+            self.exchanges.clear()
 
 
 def _collect(reading: Step, found: list[Evidence]) -> Step:

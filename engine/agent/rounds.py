@@ -38,14 +38,14 @@ def read_rounds(plan: ReadingPlan, memory: Memory, *, shown: Memory, next_chunk:
 
 def _read_window(plan: ReadingPlan, window: Sequence[Chunk], memory: Memory, shown: Memory) -> Step:
     """Read a few chunks at once and merge what they yield in their order."""
+    requests = tuple(read_request(plan, each, shown) for each in window)
     completions: Sequence[Completion] | None = None
     for place, chunk in enumerate(window):
         yield ChunkStarted(chunk_index=chunk.index)
         if completions is None:
-            requests = tuple(read_request(plan, each, shown) for each in window)
             completions = yield Ask(requests, tuple(each.index for each in window))
             assert completions is not None, "the driver must answer an Ask"
-        memory = yield from read_chunk(plan, chunk, memory, completions[place], shown=shown)
+        memory = yield from read_chunk(plan, chunk, memory, requests[place], completions[place], shown=shown)
     return memory
 
 

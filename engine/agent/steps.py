@@ -60,6 +60,7 @@ def read_chunk(
     plan: ReadingPlan,
     chunk: Chunk,
     memory: Memory,
+    request: Request,
     completion: Completion,
     *,
     shown: Memory | None = None,
@@ -70,10 +71,10 @@ def read_chunk(
         plan: the reading.
         chunk: the chunk.
         memory: what is to be updated.
-        completion: the first reply.
+        request: what showed the chunk to the model.
+        completion: the reply to it.
         shown: the memory that the model was shown, if it was another one: what the chunk yields is merged then.
     """
-    request = read_request(plan, chunk, memory if shown is None else shown)
     after: Memory | None = None
     for attempt in range(2):
         if attempt:
