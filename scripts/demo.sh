@@ -4,4 +4,4 @@ set -eu
 cd "$(dirname "$0")/.."
 sh scripts/setup.sh
 exec .venv/bin/palimpsest ask resources/samples/kestrelmouth-report.pdf \
-    -q "Over what length was the North Mole breached?" "$@"
+    -q "What length of the North Mole was breached?" "$@"

@@ -23,7 +23,7 @@ from engine.session import Prospect, Session
 
 HERE = Path(__file__).parent
 SAMPLE = RESOURCES / "samples" / "kestrelmouth-report.pdf"
-QUESTION = "Over what length was the North Mole breached?"
+QUESTION = "What length of the North Mole was breached?"
 SHOWN_AFTER = 0.6
 """Part of the reading after which the display is photographed."""
 
