@@ -8,11 +8,13 @@ already. Random tokens; no sampling, so what an engine reaches can only be less.
 """
 
 import argparse
+import itertools
 import json
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +45,9 @@ class Spread:
     repeats: int
 
     @classmethod
-    def of(cls, values: list[float]) -> "Spread":
+    def of(cls, values: Iterable[float]) -> "Spread":
         """Sum up at least one value."""
+        values = list(values)
         return cls(
             median=statistics.median(values), lowest=min(values), highest=max(values), repeats=len(values)
         )
@@ -87,8 +90,8 @@ class Bench:
         self._settings = settings
         self._random = random.Random(seed)
 
-    def prompt_rate(self, num_tokens: int, *, repeats: int = 3) -> Spread:
-        """Tokens a second at which a prompt is computed."""
+    def prompt_rates(self, num_tokens: int) -> Generator[float]:
+        """Tokens a second at which a prompt is computed, measured anew for each value; close it when done."""
 
         def measure(context: "_Context") -> float:
             began = time.perf_counter()
@@ -97,12 +100,10 @@ class Bench:
                 context.compute([(0, place) for place in places], num_outputs=1)
             return num_tokens / (time.perf_counter() - began)
 
-        return self._repeat(measure, window=num_tokens, num_sequences=1, repeats=repeats)
+        return self._repeat(measure, window=num_tokens, num_sequences=1)
 
-    def decode_rate(
-        self, num_tokens: int, *, depth: int = 0, num_parallel: int = 1, repeats: int = 3
-    ) -> Spread:
-        """Tokens a second of all replies together, each `num_tokens` long, behind `depth` tokens each."""
+    def decode_rates(self, num_tokens: int, *, depth: int = 0, num_parallel: int = 1) -> Generator[float]:
+        """Tokens a second of all replies together, each `num_tokens` long, behind `depth` tokens each; as above."""
 
         def measure(context: "_Context") -> float:
             batch = self._settings.batch_tokens
@@ -118,19 +119,17 @@ class Bench:
                 context.compute(rows, num_outputs=num_parallel)
             return num_tokens * num_parallel / (time.perf_counter() - began)
 
-        window = depth + num_tokens
-        return self._repeat(measure, window=window, num_sequences=num_parallel, repeats=repeats)
+        return self._repeat(measure, window=depth + num_tokens, num_sequences=num_parallel)
 
     def _repeat(
-        self, measure: Callable[["_Context"], float], *, window: int, num_sequences: int, repeats: int
-    ) -> Spread:
+        self, measure: Callable[["_Context"], float], *, window: int, num_sequences: int
+    ) -> Generator[float]:
         context = _Context(self._lib, self._model, self._settings, window, num_sequences, self._random)
         try:
-            values = []
-            for _ in range(repeats + 1):
+            measure(context)
+            while True:
                 context.clear()
-                values.append(measure(context))
-            return Spread.of(values[1:])
+                yield measure(context)
         finally:
             context.free()
 
@@ -217,15 +216,12 @@ def main() -> None:
         num_gpu_layers=options.gpu_layers,
     )
     bench = Bench(options.model, settings)
-    prompt = bench.prompt_rate(options.prompt, repeats=options.repeats)
-    decode = {
-        str(count): asdict(
-            bench.decode_rate(
-                options.decode, depth=options.depth, num_parallel=count, repeats=options.repeats
-            )
-        )
-        for count in options.parallel
-    }
+    with closing(bench.prompt_rates(options.prompt)) as rates:
+        prompt = Spread.of(itertools.islice(rates, options.repeats))
+    decode = {}
+    for count in options.parallel:
+        with closing(bench.decode_rates(options.decode, depth=options.depth, num_parallel=count)) as rates:
+            decode[str(count)] = asdict(Spread.of(itertools.islice(rates, options.repeats)))
     bench.close()
     report = {
         "benchmark": "llama.cpp's own rates",

@@ -5,7 +5,7 @@ import string
 import time
 from pathlib import Path
 
-from benchmarks.floors import Settings, Spread
+from benchmarks.floors import Settings
 from benchmarks.replay import ForcedBackend
 from engine.backends.base import Completion, Prompt, Request, Segment
 from engine.backends.wishes import Wishes
@@ -24,17 +24,9 @@ def prompt_of(backend: ForcedBackend, num_tokens: int, rng: random.Random) -> Pr
     return (Segment(" ".join(words[:fits]), is_data=True),)
 
 
-def engine_rates(
-    model: Path,
-    *,
-    prompt_tokens: int,
-    decode_tokens: int,
-    num_parallel: int,
-    settings: Settings,
-    repeats: int,
-    seed: int = 0,
-) -> tuple[Spread, Spread, int]:
-    """Rates through `Backend.generate`, encoding, sampling and detokenising included.
+class EngineBench:
+    """The engine on requests of known length, measured through `Backend.generate`: encoding, sampling and
+    detokenising included.
 
     Replies are random tokens, which prompt lookup cannot guess: it is plain decoding that is measured.
 
@@ -44,43 +36,58 @@ def engine_rates(
         decode_tokens: length of each reply.
         num_parallel: requests side by side.
         settings: as the floor is measured with; keys and values are F16.
-        repeats: how often, after one untimed round.
         seed: of prompts and replies.
 
-    Returns:
-        prompt tokens a second, reply tokens a second of all replies together, and tokens of a prompt.
+    Attributes:
+        length: tokens of a prompt, known after the first measurement.
     """
-    rng = random.Random(seed)
-    backend = ForcedBackend(
-        model,
-        context_tokens=2 * (prompt_tokens + decode_tokens),
-        wishes=Wishes(
-            num_threads=settings.num_threads,
-            batch_tokens=settings.batch_tokens,
-            num_sequences=num_parallel,
-            kv_type="f16",
-        ),
-    )
-    try:
-        plain = backend.plain_tokens
-        backend.force(lambda _: rng.sample(plain, decode_tokens))
-        prompt_rates, decode_rates = [], []
-        length = 0
-        for _ in range(repeats + 1):
-            requests = [
-                Request(prompt=prompt_of(backend, prompt_tokens, rng), max_tokens=decode_tokens)
-                for _ in range(num_parallel)
-            ]
-            began = time.perf_counter()
-            done = backend.generate(requests)
-            wall_s = time.perf_counter() - began
-            length = len(done[0].prompt_token_ids)
-            prompt_rate, decode_rate = _rates(done, wall_s)
-            prompt_rates.append(prompt_rate)
-            decode_rates.append(decode_rate)
-    finally:
-        backend.close()
-    return Spread.of(prompt_rates[1:]), Spread.of(decode_rates[1:]), length
+
+    def __init__(
+        self,
+        model: Path,
+        *,
+        prompt_tokens: int,
+        decode_tokens: int,
+        num_parallel: int,
+        settings: Settings,
+        seed: int = 0,
+    ) -> None:
+        self.length = 0
+        self._prompt_tokens = prompt_tokens
+        self._decode_tokens = decode_tokens
+        self._num_parallel = num_parallel
+        self._random = random.Random(seed)
+        self._backend = ForcedBackend(
+            model,
+            context_tokens=2 * (prompt_tokens + decode_tokens),
+            wishes=Wishes(
+                num_threads=settings.num_threads,
+                batch_tokens=settings.batch_tokens,
+                num_sequences=num_parallel,
+                kv_type="f16",
+            ),
+        )
+        plain = self._backend.plain_tokens
+        self._backend.force(lambda _: self._random.sample(plain, decode_tokens))
+
+    def measure(self) -> tuple[float, float]:
+        """Prompt tokens a second, and reply tokens a second of all replies together."""
+        requests = [
+            Request(
+                prompt=prompt_of(self._backend, self._prompt_tokens, self._random),
+                max_tokens=self._decode_tokens,
+            )
+            for _ in range(self._num_parallel)
+        ]
+        began = time.perf_counter()
+        done = self._backend.generate(requests)
+        wall_s = time.perf_counter() - began
+        self.length = len(done[0].prompt_token_ids)
+        return _rates(done, wall_s)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._backend.close()
 
 
 def _rates(done: list[Completion], wall_s: float) -> tuple[float, float]:

@@ -2,8 +2,9 @@
 
     python -m benchmarks.reading [--json] [--quick] [--books FOLDER] [--models-dir FOLDER]
 
-Every ratio comes from readings of the same document, made in turns on the same threads, and is one of medians;
-`details` holds the spread. A figure that could not be measured is null and has its reason in `reasons`.
+Every ratio comes from readings of the same document, made in turns on the same threads, and is one of medians or
+(by length) of the fastest, since what disturbs can only slow down; `details` holds the spread. A figure that could not be measured is null and has its
+reason in `reasons`.
 
 The starter reads with replies of its own. Models of real size have random weights (`benchmarks.models`); their
 replies, on both sides, are those of one recorded reading (`benchmarks.replay`), so only rates are compared there.
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,10 @@ import psutil
 from benchmarks.comparison import compare_forced, compare_starter, record_starter
 from benchmarks.documents import write_document
 from benchmarks.environment import describe
-from benchmarks.floors import Bench, Settings
+from benchmarks.floors import Bench, Settings, Spread
 from benchmarks.lengths import Lap, read_in_child
 from benchmarks.models import make_model
-from benchmarks.rates import engine_rates
+from benchmarks.rates import EngineBench
 from benchmarks.scale import FULL, QUICK, Scale
 from engine.errors import PalimpsestError
 
@@ -130,7 +131,7 @@ class Run:
             self._document(f"{tokens}-tokens", tokens * _STARTER_CHARACTERS_PER_TOKEN)
             for tokens in self._scale.linear_tokens
         ]
-        for _ in range(self._scale.repeats):
+        for _ in range(self._scale.laps):
             for place, (path, (question,)) in enumerate(documents):
                 laps[place].append(
                     read_in_child(path, question, work=self._work, num_threads=self._num_threads)
@@ -156,36 +157,33 @@ class Run:
         self.details["starter"] = {"ratio": compared.ratio, **compared.details}
 
     def _against_floor(self, model: Path) -> dict[str, Any]:
+        """The engine and llama.cpp itself, in turns."""
         scale = self._scale
-        details: dict[str, Any] = {}
         settings = Settings(num_threads=self._num_threads)
+        details: dict[str, Any] = {}
         for count in scale.parallel:
-            prompt, decode, length = engine_rates(
-                model,
-                prompt_tokens=scale.prompt_tokens,
-                decode_tokens=scale.decode_tokens,
-                num_parallel=count,
-                settings=settings,
-                repeats=scale.rate_repeats,
-            )
-            bench = Bench(model, settings)
-            try:
-                floors = {
-                    "prefill": (prompt, bench.prompt_rate(length, repeats=scale.rate_repeats)),
-                    "decode": (
-                        decode,
-                        bench.decode_rate(
-                            scale.decode_tokens - 1,
-                            depth=length,
-                            num_parallel=count,
-                            repeats=scale.rate_repeats,
-                        ),
-                    ),
-                }
-            finally:
-                bench.close()
+            with ExitStack() as stack:
+                engine = EngineBench(
+                    model,
+                    prompt_tokens=scale.prompt_tokens,
+                    decode_tokens=scale.decode_tokens,
+                    num_parallel=count,
+                    settings=settings,
+                )
+                stack.callback(engine.close)
+                engine.measure()
+                bench = Bench(model, settings)
+                stack.callback(bench.close)
+                prompts = stack.enter_context(closing(bench.prompt_rates(engine.length)))
+                replies = stack.enter_context(
+                    closing(
+                        bench.decode_rates(scale.decode_tokens - 1, depth=engine.length, num_parallel=count)
+                    )
+                )
+                turns = [(*engine.measure(), next(prompts), next(replies)) for _ in range(scale.rate_repeats)]
+            prefill, decode, own_prefill, own_decode = map(Spread.of, zip(*turns, strict=True))
             suffix = "" if count == 1 else f"_{count}"
-            for kind, (ours, floor) in floors.items():
+            for kind, ours, floor in (("prefill", prefill, own_prefill), ("decode", decode, own_decode)):
                 details[f"{kind}_floor_ratio{suffix}"] = {
                     "ratio": round(ours.median / floor.median, 3),
                     "parallel": count,

@@ -19,6 +19,7 @@ class Scale:
             chunks is one or two in an excerpt of a dozen; with all eight in it every chunk would hold something.
         rewording: share of the memory's words replaced each time that it is rewritten.
         repeats: readings of each kind.
+        laps: readings of each document of the comparison by length.
         starter_tokens: tokens of the starter's document, by its own tokenizer.
         linear_tokens: tokens of the short and of the long document of the comparison by length.
         prompt_tokens: prompt of the comparison with llama.cpp's own rates.
@@ -35,6 +36,7 @@ class Scale:
     num_answered: int
     rewording: float = 0.1
     repeats: int
+    laps: int
     starter_tokens: int
     linear_tokens: tuple[int, int]
     prompt_tokens: int = 512
@@ -50,17 +52,19 @@ class Scale:
 
 QUICK = Scale(
     models=(("0.5b", "q4_k_m"),),
-    chunk_tokens=500,
-    memory_tokens=102,
-    written_tokens=51,
-    num_chunks=6,
+    chunk_tokens=400,
+    memory_tokens=82,
+    written_tokens=41,
+    num_chunks=3,
     num_answered=1,
     repeats=1,
-    starter_tokens=20_000,
-    linear_tokens=(15_000, 150_000),
-    decode_tokens=32,
+    laps=2,
+    starter_tokens=10_000,
+    linear_tokens=(8_000, 80_000),
+    prompt_tokens=256,
+    decode_tokens=16,
     parallel=(1,),
-    rate_repeats=2,
+    rate_repeats=3,
 )
 """Within five minutes on two cores; chunk and memory in the proportion of the full run."""
 
@@ -72,6 +76,7 @@ FULL = Scale(
     num_chunks=4,
     num_answered=1,
     repeats=3,
+    laps=3,
     starter_tokens=100_000,
     linear_tokens=(100_000, 1_000_000),
     decode_tokens=64,

@@ -1,5 +1,7 @@
 """llama.cpp's own rates: as many calls as said, spread summed up rightly. How fast it is is not tested."""
 
+import itertools
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 def test_prompt_is_computed_in_batches(small_model: Path, calls: list[tuple[int, int]]) -> None:
     bench = Bench(small_model, Settings(num_threads=1, batch_tokens=64))
-    rate = bench.prompt_rate(150, repeats=2)
+    with closing(bench.prompt_rates(150)) as rates:
+        rate = Spread.of(itertools.islice(rates, 2))
     bench.close()
     assert calls == [(64, 1), (64, 1), (22, 1)] * 3  # one round is untimed
     assert rate.repeats == 2
@@ -39,6 +42,7 @@ def test_prompt_is_computed_in_batches(small_model: Path, calls: list[tuple[int,
 
 def test_replies_grow_side_by_side(small_model: Path, calls: list[tuple[int, int]]) -> None:
     bench = Bench(small_model, Settings(num_threads=1, batch_tokens=64))
-    bench.decode_rate(4, depth=100, num_parallel=3, repeats=1)
+    with closing(bench.decode_rates(4, depth=100, num_parallel=3)) as rates:
+        assert next(rates) > 0
     bench.close()
     assert calls == ([(64, 1), (36, 1)] * 3 + [(3, 3)] * 4) * 2
