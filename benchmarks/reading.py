@@ -3,8 +3,8 @@
     python -m benchmarks.reading [--json] [--quick] [--books FOLDER] [--models-dir FOLDER]
 
 Every ratio comes from readings of the same document, made in turns on the same threads, and is one of medians or
-(by length) of the fastest, since what disturbs can only slow down; `details` holds the spread. A figure that could not be measured is null and has its
-reason in `reasons`.
+(by length) of the fastest, since what disturbs can only slow down; `details` holds the spread. A figure that could
+not be measured is null and has its reason in `reasons`.
 
 The starter reads with replies of its own. Models of real size have random weights (`benchmarks.models`); their
 replies, on both sides, are those of one recorded reading (`benchmarks.replay`), so only rates are compared there.
