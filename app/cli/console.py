@@ -126,9 +126,10 @@ class ReadingDisplay:
 
     def render(self) -> RenderableType:
         """The display as it stands."""
-        bar = ProgressBar(total=max(self._tokens_total, 1), completed=self._tokens_done())
         head = Table.grid(expand=True)
         head.add_row(Text(self._line(), overflow="ellipsis", no_wrap=True))
+        # In a row of its own: the bar ends no line, so that the frame below would begin behind it and be cut off.
+        head.add_row(ProgressBar(total=max(self._tokens_total, 1), completed=self._tokens_done()))
         states = list(self._states.values())
         lines = max(1, _MEMORY_LINES // len(states))
         panels = [
@@ -142,7 +143,7 @@ class ReadingDisplay:
             )
             for state in states
         ]
-        return Group(head, bar, *panels)
+        return Group(head, *panels)
 
 
 class _State:
