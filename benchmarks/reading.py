@@ -163,17 +163,19 @@ class Run:
         details: dict[str, Any] = {}
         for count in scale.parallel:
             with ExitStack() as stack:
-                engine = EngineBench(
-                    model,
-                    prompt_tokens=scale.prompt_tokens,
-                    decode_tokens=scale.decode_tokens,
-                    num_parallel=count,
-                    settings=settings,
+                engine = stack.enter_context(
+                    closing(
+                        EngineBench(
+                            model,
+                            prompt_tokens=scale.prompt_tokens,
+                            decode_tokens=scale.decode_tokens,
+                            num_parallel=count,
+                            settings=settings,
+                        )
+                    )
                 )
-                stack.callback(engine.close)
                 engine.measure()
-                bench = Bench(model, settings)
-                stack.callback(bench.close)
+                bench = stack.enter_context(closing(Bench(model, settings)))
                 prompts = stack.enter_context(closing(bench.prompt_rates(engine.length)))
                 replies = stack.enter_context(
                     closing(

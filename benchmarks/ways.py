@@ -28,9 +28,8 @@ from benchmarks.needle import CHARACTERS_PER_TOKEN, held_back_paragraphs
 from engine.agent.config import Mode
 from engine.agent.memory import Memory
 from engine.agent.result import Result
-from engine.backends.base import Backend, Completion, OnToken, Request
+from engine.backends.base import Backend, Completion, Request
 from engine.backends.llamacpp import LlamaCppBackend
-from engine.cancel import CancelToken
 from engine.errors import GenerationError, PalimpsestError
 from engine.evaluation.metrics import Proportion, exact_match
 from engine.models.catalogue import BUNDLED
@@ -76,34 +75,14 @@ class _Counting(LlamaCppBackend):
 
     num_requests = num_tokens = num_close_calls = 0
 
-    def generate(
-        self,
-        requests: Sequence[Request],
-        *,
-        cancel: CancelToken | None = None,
-        on_token: OnToken | None = None,
-    ) -> list[Completion]:
+    def generate(self, requests: Sequence[Request], **settings: Any) -> list[Completion]:
         """Complete, and count."""
-        completions = super().generate(requests, cancel=cancel, on_token=on_token)
+        completions = super().generate(requests, **settings)
         for one in completions:
             self.num_requests += 1
             self.num_tokens += len(one.prompt_token_ids) - one.cached_tokens + len(one.token_ids)
             self.num_close_calls += one.num_close_calls
         return completions
-
-
-class _Opener(Clock):
-    """Opens counting backends outside the time that is counted, and keeps them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.opened: list[_Counting] = []
-
-    def open_model(self, path: Path, **settings: Any) -> Backend:
-        """The opener for a session."""
-        with self.paused():
-            self.opened.append(_Counting(path, **settings))
-            return self.opened[-1]
 
 
 @dataclass(slots=True)
@@ -127,23 +106,29 @@ def read(way: Way, path: Path, questions: Sequence[str], choice: ModelChoice, ou
     """Read one document in one way for all of its questions; `outcome` is added to."""
     passes = [list(questions)] if way.is_one_pass else [[question] for question in questions]
     for asked in passes:
-        opener = _Opener()
+        loaded: list[_Counting] = []
+
+        def load(path: Path, *, into: list[_Counting] = loaded, **settings: Any) -> Backend:
+            into.append(_Counting(path, **settings))
+            return into[-1]
+
+        clock = Clock(load)
         with tempfile.TemporaryDirectory(prefix="palimpsest-benchmark-") as folder:
             session = Session(
                 Path(folder),
                 choice=replace(choice, lookahead=way.lookahead),
                 front=Front(),
-                opener=opener.open_model,
+                opener=clock.open_model,
             )
-            opener.start()
+            clock.start()
             results = session.ask_all([path], asked, options=way.options, estimate=False)
-            outcome.wall_s += opener.seconds
+            outcome.wall_s += clock.seconds
             with TraceStore(trace_database(Path(folder))) as store:
                 for result in results:
                     steps = store.steps(result.run_id) if isinstance(result, Result) else ()
                     outcome.memories.append(tuple(step.memory_after for step in steps))
                     outcome.answers.append(_answer(result))
-        for backend in opener.opened:
+        for backend in loaded:
             for name in ("num_requests", "num_tokens", "num_close_calls"):
                 outcome.counts[name] = outcome.counts.get(name, 0) + getattr(backend, name)
 
@@ -169,12 +154,10 @@ def make_document(path: Path, books: list[list[str]], num_tokens: int, rng: rand
 
 def report_on(outcome: Outcome, base: Outcome, expected: Sequence[str], way: Way) -> dict[str, Any]:
     """Accuracy and cost of one way, held against reading one by one."""
-    right = [
-        exact_match(answer, wanted) == 1 for answer, wanted in zip(outcome.answers, expected, strict=True)
-    ]
-    base_right = [
-        exact_match(answer, wanted) == 1 for answer, wanted in zip(base.answers, expected, strict=True)
-    ]
+    right, base_right = (
+        [exact_match(answer, wanted) == 1 for answer, wanted in zip(one.answers, expected, strict=True)]
+        for one in (outcome, base)
+    )
     pairs = list(zip(right, base_right, strict=True))
     report: dict[str, Any] = {
         "exact": Proportion(count=sum(right), total=len(right)).as_dict(),

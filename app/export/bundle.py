@@ -2,11 +2,19 @@
 
 from typing import Any
 
+from engine.agent.coverage import COUNTED
 from engine.agent.provenance import forgotten
 from engine.agent.result import certificate_to_dict, claim_to_dict
 from engine.session import make_certificate
 from engine.traces.rows import StepRow
 from engine.traces.store import TraceStore
+
+
+def coverage_line(cover: dict[str, Any]) -> str:
+    """What a bundle's coverage says, in one sentence."""
+    basis = "" if cover["is_proven"] else f" ({COUNTED})"
+    tokens = f"{cover['tokens_read']:,} of {cover['tokens']:,} tokens"
+    return f"{cover['pages_read']} of {cover['pages']} pages, {tokens} read{basis}."
 
 
 def make_bundle(store: TraceStore, run_id: str, *, with_calls: bool) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from html import escape
 from typing import Any
 
-from engine.agent.coverage import COUNTED
+from app.export.bundle import coverage_line
 from engine.agent.provenance import diff_words
 
 _STYLE = """
@@ -25,11 +25,7 @@ def render(bundle: dict[str, Any]) -> str:
     ]
     parts += [_claim(claim) for claim in bundle["evidence"]]
     cover = bundle["coverage"]
-    tokens = f"{cover['tokens_read']:,} of {cover['tokens']:,} tokens"
-    basis = "" if cover["is_proven"] else f" ({COUNTED})"
-    parts.append(
-        f"<h2>Coverage</h2><p>{cover['pages_read']} of {cover['pages']} pages, {tokens} read{basis}.</p>"
-    )
+    parts.append(f"<h2>Coverage</h2><p>{coverage_line(cover)}</p>")
     gaps = [
         f"<li>{escape(g['document'])}, page {escape(g['label'])}: {escape(g['reason'])}</li>"
         for g in cover["skipped"]

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from engine.agent.coverage import COUNTED
+from app.export.bundle import coverage_line
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#+\-!|])")
 
@@ -26,9 +26,7 @@ def render(bundle: dict[str, Any]) -> str:
         lines += [">", f"> — {place}", ""]
     cover = bundle["coverage"]
     lines += ["## Coverage", ""]
-    tokens = f"{cover['tokens_read']:,} of {cover['tokens']:,} tokens"
-    basis = "" if cover["is_proven"] else f" ({COUNTED})"
-    lines.append(f"{cover['pages_read']} of {cover['pages']} pages, {tokens} read{basis}.")
+    lines.append(coverage_line(cover))
     lines += [
         f"- {_plain(gap['document'])}, page {_plain(gap['label'])}: {gap['reason']}"
         for gap in cover["skipped"]
