@@ -12,7 +12,7 @@ from engine.agent.events import ChunkFinished, Event, Incident, Outcome, Purpose
 from engine.agent.memory import Memory
 from engine.agent.plan import ReadingPlan, gate_reply_tokens, heading_for_prompt
 from engine.agent.replies import UnusableReply, gate_grammar, parse_gate
-from engine.agent.steps import Ask, call_finished
+from engine.agent.steps import Ask, call_finished, exchange
 from engine.backends.base import Completion, Request
 from engine.chunking import Chunk
 
@@ -42,10 +42,8 @@ class JointGate:
         if not self._ahead:
             # Looks end at fixed places, so that readings which begin at different chunks meet.
             ahead = chunks[: self._width - chunks[0].index % self._width]
-            requests = tuple(gate_request(self._plan, chunk) for chunk in ahead)
-            completions = yield Ask(requests, tuple(chunk.index for chunk in ahead), is_shared=True)
-            assert completions is not None, "the driver must answer an Ask"
-            self._ahead.extend(zip(requests, completions, strict=True))
+            requests = [gate_request(self._plan, chunk) for chunk in ahead]
+            self._ahead.extend((yield from exchange(requests, [c.index for c in ahead], is_shared=True)))
         chunk, (request, completion) = chunks[0], self._ahead.popleft()
         yield call_finished(request, completion, chunk.index, Purpose.GATE, 0)
         if (yield from self._verdict(chunk, completion)):

@@ -30,7 +30,7 @@ from engine.agent.memory import EMPTY, Memory
 from engine.agent.plan import ReadingPlan
 from engine.agent.replies import NOT_STATED, UnusableReply, answer_grammar, parse_answer
 from engine.agent.rounds import read_rounds
-from engine.agent.steps import Ask, Step, Talk, again, ask, read_chunk, read_request
+from engine.agent.steps import Ask, Step, Talk, again, ask, exchange, read_chunk, read_request
 from engine.backends.base import Completion, Request
 from engine.chunking import Chunk
 from engine.errors import GenerationError
@@ -120,10 +120,8 @@ class _Guess:
     def read(self, chunks: Sequence[Chunk], memory: Memory) -> Talk:
         """Read the next chunks as if the memory stayed."""
         ahead = chunks[: self._width]
-        requests = tuple(read_request(self._plan, chunk, memory) for chunk in ahead)
-        completions = yield Ask(requests, tuple(chunk.index for chunk in ahead))
-        assert completions is not None, "the driver must answer an Ask"
-        self.exchanges.extend(zip(requests, completions, strict=True))
+        requests = [read_request(self._plan, chunk, memory) for chunk in ahead]
+        self.exchanges.extend((yield from exchange(requests, [chunk.index for chunk in ahead])))
         self._width = min(self._most, 2 * self._width)
 
     def fail(self, chunk_index: int) -> Talk:

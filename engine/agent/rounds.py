@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from engine.agent.events import ChunkStarted
 from engine.agent.memory import Memory
 from engine.agent.plan import ReadingPlan
-from engine.agent.steps import Ask, Step, read_chunk, read_request
-from engine.backends.base import Completion
+from engine.agent.steps import Step, exchange, read_chunk, read_request
+from engine.backends.base import Completion, Request
 from engine.chunking import Chunk
 
 
@@ -38,14 +38,13 @@ def read_rounds(plan: ReadingPlan, memory: Memory, *, shown: Memory, next_chunk:
 
 def _read_window(plan: ReadingPlan, window: Sequence[Chunk], memory: Memory, shown: Memory) -> Step:
     """Read a few chunks at once and merge what they yield in their order."""
-    requests = tuple(read_request(plan, each, shown) for each in window)
-    completions: Sequence[Completion] | None = None
+    requests = [read_request(plan, each, shown) for each in window]
+    exchanges: list[tuple[Request, Completion]] = []
     for place, chunk in enumerate(window):
         yield ChunkStarted(chunk_index=chunk.index)
-        if completions is None:
-            completions = yield Ask(requests, tuple(each.index for each in window))
-            assert completions is not None, "the driver must answer an Ask"
-        memory = yield from read_chunk(plan, chunk, memory, requests[place], completions[place], shown=shown)
+        if not exchanges:
+            exchanges = yield from exchange(requests, [each.index for each in window])
+        memory = yield from read_chunk(plan, chunk, memory, *exchanges[place], shown=shown)
     return memory
 
 

@@ -113,10 +113,17 @@ def read_chunk(
 def complete(
     request: Request, chunk_index: int | None
 ) -> Generator[Ask | Event, Sequence[Completion] | None, Completion]:
-    completions = yield Ask((request,), (chunk_index,))
-    assert completions is not None, "the driver must answer an Ask"
-    (completion,) = completions
+    ((_, completion),) = yield from exchange((request,), (chunk_index,))
     return completion
+
+
+def exchange(
+    requests: Sequence[Request], chunk_indices: Sequence[int | None], *, is_shared: bool = False
+) -> Generator[Ask | Event, Sequence[Completion] | None, list[tuple[Request, Completion]]]:
+    """Have a batch completed; arguments as of `Ask`. Gives each request with its completion."""
+    completions = yield Ask(tuple(requests), tuple(chunk_indices), is_shared)
+    assert completions is not None, "the driver must answer an Ask"
+    return list(zip(requests, completions, strict=True))
 
 
 def call_finished(
