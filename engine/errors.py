@@ -14,6 +14,13 @@
     │   ├── ModelLoadError
     │   ├── UnsupportedModeError   the model was not made for this reading mode
     │   ├── TemplateError          the model's chat template cannot render our prompts
+    │   ├── ConversionError        a checkpoint that cannot be turned into a model file
+    │   │   ├── CheckpointError         the folder is not what a checkpoint should be
+    │   │   ├── UnsupportedCheckpointError  its architecture, tokenizer or weights are of no known kind
+    │   │   ├── QuantisationError       llama.cpp did not quantise the file
+    │   │   ├── ParityError             the written file does not compute what the checkpoint computes
+    │   │   ├── NoSpaceError            the disk cannot hold the file
+    │   │   └── TrainerMissingError     the packages for it are not installed
     │   └── ServerError            a server that cannot be used
     │       ├── ServerUnreachableError  nobody answers there
     │       ├── ForeignServerError      what answers is no OpenAI-compatible API
@@ -100,6 +107,34 @@ class UnsupportedModeError(ModelError):
 
 class TemplateError(ModelError):
     """The model's chat template is missing or cannot render the prompts."""
+
+
+class ConversionError(ModelError):
+    """A checkpoint cannot be turned into a model file."""
+
+
+class CheckpointError(ConversionError):
+    """A folder is not what a checkpoint should be: a file is missing, damaged or contradicts another."""
+
+
+class UnsupportedCheckpointError(ConversionError):
+    """A checkpoint's architecture, tokenizer or weights are of a kind that the writer does not know."""
+
+
+class QuantisationError(ConversionError):
+    """llama.cpp did not quantise a model file."""
+
+
+class ParityError(ConversionError):
+    """A written model file does not compute what its checkpoint computes."""
+
+
+class NoSpaceError(ConversionError):
+    """The disk cannot hold a model file."""
+
+
+class TrainerMissingError(ConversionError):
+    """The packages that conversion and training need are not installed."""
 
 
 class ServerError(ModelError):
