@@ -35,6 +35,7 @@
     │   ├── ServerReplyError       a server's reply is not what its API promises
     │   └── PromptMismatchError    a server was given less, or other tokens, than what was sent
     ├── PlanError                  settings that cannot work together
+    ├── WindowError                the window cannot be opened here
     └── StoreError                 the trace database
         ├── StoreVersionError      written by a newer version
         ├── StoreCorruptError
@@ -191,6 +192,10 @@ class PromptMismatchError(GenerationError):
 
 class PlanError(PalimpsestError):
     """Settings that cannot work together."""
+
+
+class WindowError(PalimpsestError):
+    """The window cannot be opened here."""
 
 
 class StoreError(PalimpsestError):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import bench, library, reading, serve, traces
+from app.cli import bench, gui, library, reading, serve, traces
 
 app = typer.Typer(
     help="Answers questions about documents of any length, offline, by reading every page.",
@@ -13,7 +13,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done, also when the document does not say; 1 damage found or a bug; 2 wrong usage or "
-    "settings; 3 document; 4 model; 5 the model failed while reading; 6 trace database; 130 stopped by Ctrl-C.",
+    "settings; 3 document; 4 model; 5 the model failed while reading; 6 trace database; 7 no window can "
+    "be opened; 130 stopped by Ctrl-C.",
 )
 models = typer.Typer(help="Models on this machine.", no_args_is_help=True)
 
@@ -29,6 +30,7 @@ app.command("count")(library.count)
 app.command("verify")(traces.verify)
 app.command("bench")(bench.bench)
 app.command("serve")(serve.serve)
+app.command("gui")(gui.gui)
 models.command("list")(library.list_models)
 app.add_typer(models, name="models")
 

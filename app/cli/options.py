@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from app.cli.data import DataDir as DataDir
 from engine.agent.config import Mode
-from engine.paths import DATA_DIR_VARIABLE
 from engine.session import ModelChoice
 
 
@@ -18,16 +18,6 @@ class KvChoice(StrEnum):
     Q8_0 = "q8_0"
 
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        help=f"Folder that holds all state: runs, models, settings. Default: {DATA_DIR_VARIABLE}, else the "
-        "platform's usual place.",
-        file_okay=False,
-        rich_help_panel="General",
-    ),
-]
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON on standard output.", rich_help_panel="General")
 ]
