@@ -39,6 +39,41 @@ def add_document(db: Database, document: Document) -> int:
     return document_id
 
 
+def document_id(db: Database, content_hash: str) -> int:
+    """Internal id of a stored document.
+
+    Raises:
+        StoreError: it is not here.
+    """
+    row = fetch_one(db, "SELECT id FROM documents WHERE content_hash = ?", (content_hash,))
+    if row is None:
+        raise not_stored(content_hash)
+    return int(row["id"])
+
+
+def keep_token_count(db: Database, content_hash: str, fingerprint: str, num_tokens: int) -> None:
+    """Note how many tokens a document has for a model, inside the caller's transaction.
+
+    Raises:
+        StoreError: the document is not here.
+    """
+    db.conn.execute(
+        "INSERT OR REPLACE INTO token_counts VALUES (?, ?, ?, ?)",
+        (document_id(db, content_hash), fingerprint, num_tokens, datetime.now(UTC).isoformat()),
+    )
+
+
+def token_count(db: Database, content_hash: str, fingerprint: str) -> int | None:
+    """How many tokens a document has for a model; None = nobody counted."""
+    row = fetch_one(
+        db,
+        """SELECT t.num_tokens FROM token_counts AS t JOIN documents AS d ON d.id = t.document_id
+           WHERE d.content_hash = ? AND t.fingerprint = ?""",
+        (content_hash, fingerprint),
+    )
+    return None if row is None else int(row["num_tokens"])
+
+
 def load_document(db: Database, content_hash: str) -> Document:
     """Rebuild a document from its stored pages.
 

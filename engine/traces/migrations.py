@@ -234,3 +234,20 @@ CREATE TABLE certificates (
 
 
 MIGRATIONS(name="0001-first-schema")(_first_schema)
+
+
+def _token_counts(db: Database) -> None:
+    db.execute(_TOKEN_COUNTS.strip())
+
+
+_TOKEN_COUNTS = """
+CREATE TABLE token_counts (
+    document_id INTEGER NOT NULL REFERENCES documents (id) ON DELETE CASCADE,
+    fingerprint TEXT NOT NULL,
+    num_tokens INTEGER NOT NULL,
+    counted_at TEXT NOT NULL,
+    PRIMARY KEY (document_id, fingerprint)
+) WITHOUT ROWID
+"""
+
+MIGRATIONS(name="0002-token-counts")(_token_counts)

@@ -37,6 +37,9 @@ SELECT r.*, m.name AS model, m.path AS model_path,
 FROM runs AS r JOIN models AS m ON m.id = r.model_id
 """
 
+_DOCUMENT = """d.*, (SELECT num_tokens FROM token_counts WHERE document_id = d.id
+                      ORDER BY counted_at DESC LIMIT 1) AS num_tokens"""
+
 
 def list_runs(db: Database, limit: int | None = None) -> list[RunRow]:
     """Runs, the newest first."""
@@ -68,9 +71,8 @@ def find_resumable(db: Database, spec: RunSpec) -> list[RunRow]:
 
 def list_documents(db: Database) -> list[DocumentRow]:
     """All documents, the newest first."""
-    return [
-        document_row(row) for row in fetch(db, "SELECT * FROM documents ORDER BY imported_at DESC, id DESC")
-    ]
+    rows = fetch(db, f"SELECT {_DOCUMENT} FROM documents AS d ORDER BY d.imported_at DESC, d.id DESC")
+    return [document_row(row) for row in rows]
 
 
 def chunks(db: Database, run_id: str) -> list[ChunkRow]:
@@ -228,7 +230,7 @@ def delete_run(db: Database, run_id: str) -> None:
 def _run(db: Database, row: Row) -> RunRow:
     places = fetch(
         db,
-        """SELECT d.* FROM run_documents AS r JOIN documents AS d ON d.id = r.document_id
+        f"""SELECT {_DOCUMENT} FROM run_documents AS r JOIN documents AS d ON d.id = r.document_id
            WHERE r.run = ? ORDER BY r.position""",
         (row["id"],),
     )

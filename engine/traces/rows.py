@@ -20,7 +20,7 @@ RunStatus = Literal["running", "interrupted", "stopped", "finished", "failed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentRow:
-    """A stored document without its text."""
+    """A stored document without its text; `num_tokens` is of the model that counted last, None = nobody counted."""
 
     content_hash: str
     name: str
@@ -32,6 +32,7 @@ class DocumentRow:
     size_bytes: int | None
     modified_at: float | None
     imported_at: datetime
+    num_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,6 +134,21 @@ class TraceStore:
             library.delete_document(self.db, content_hash)
 
     @_mapped
+    def keep_token_count(self, content_hash: str, fingerprint: str, num_tokens: int) -> None:
+        """Note how many tokens a document has for the model with this fingerprint.
+
+        Raises:
+            StoreError: the document is not here.
+        """
+        with transaction(self.db):
+            library.keep_token_count(self.db, content_hash, fingerprint, num_tokens)
+
+    @_mapped
+    def token_count(self, content_hash: str, fingerprint: str) -> int | None:
+        """How many tokens a document has for the model with this fingerprint; None = nobody counted."""
+        return library.token_count(self.db, content_hash, fingerprint)
+
+    @_mapped
     def search(self, text: str, limit: int = 20) -> list[Hit]:
         """Pages that hold all words of `text`, best first; "words in quotes" are a phrase."""
         return search.search(self.db, text, limit)

@@ -20,7 +20,7 @@ def names(path: Path) -> list[str]:
 
 
 def test_steps_are_recorded(store: TraceStore, path: Path) -> None:
-    assert names(path) == ["0001-first-schema"]
+    assert names(path) == ["0001-first-schema", "0002-token-counts"]
 
 
 def test_newer_database_is_refused_and_left_alone(store: TraceStore, path: Path) -> None:
