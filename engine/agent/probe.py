@@ -44,6 +44,7 @@ def probe(plans: Sequence[ReadingPlan], backend: Backend, *, cancel: CancelToken
     Raises:
         engine.cancel.Cancelled: after `cancel.cancel()`.
     """
+    cancel = cancel or CancelToken()
     chunks = plans[0].chunks
     others = chunks[1:] or chunks
     count = min(_NUM_SAMPLES, len(others))
@@ -54,9 +55,9 @@ def probe(plans: Sequence[ReadingPlan], backend: Backend, *, cancel: CancelToken
         backend.generate(_first_look(plans, chunks[0]), cancel=cancel)
     tokens, seconds = 0, 0.0
     for chunk in chosen:
-        began = time.perf_counter()
+        began, held_s = time.perf_counter(), cancel.held_s
         backend.generate(_first_look(plans, chunk), cancel=cancel)
-        seconds += time.perf_counter() - began
+        seconds += time.perf_counter() - began - (cancel.held_s - held_s)
         tokens += sum(len(unit.token_ids) for unit in chunk.units)
     total = sum(len(unit.token_ids) for chunk in chunks for unit in chunk.units)
     rate = max(tokens, 1) / seconds

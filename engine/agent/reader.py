@@ -74,7 +74,7 @@ def run_readings(
     Args:
         readings: what to read.
         backend: the model.
-        cancel: stops all of them within one token.
+        cancel: stops or holds all of them within one token.
         lookahead: see `engine.agent.loop.read`; None = what the backend says it gains from.
 
     Returns:
@@ -101,7 +101,7 @@ def _drive_all(drives: Sequence["_Drive"], backend: Backend, cancel: CancelToken
     for drive in drives:
         drive.go_on(None)
     while asking := [(drive, drive.ask) for drive in drives if drive.ask is not None]:
-        cancel.check()
+        cancel.hold()
         own = [(drive, ask) for drive, ask in asking if not ask.is_shared]
         if own:
             _complete_own(own, backend, cancel)

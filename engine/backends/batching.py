@@ -152,7 +152,7 @@ class _Round:
             is_last = job.num_computed + len(ids) == len(job.ids)
             pieces.append(Piece(job.sequence, ids, num_outputs=int(is_last)))
             room -= len(ids)
-        self._cancel.check()
+        self._hold()
         self._context.compute(pieces, should_abort=lambda: self._cancel.is_cancelled)
         row = 0
         for job, piece in zip(chosen, pieces, strict=True):
@@ -172,13 +172,20 @@ class _Round:
         ]
         # No abort callback here: one token is as fine as a cancel needs, and a Python call for every
         # operation of the graph would slow down small models.
-        self._cancel.check()
+        self._hold()
         self._context.compute(pieces)
         row = 0
         for job, draft in zip(jobs, drafts, strict=True):
             rows = list(range(row, row + 1 + len(draft)))
             row += len(rows)
             self._draw(job, rows, draft)
+
+    def _hold(self) -> None:
+        """Stop or pause here if the user wants it; a pause is none of the jobs' time."""
+        held_s = self._cancel.hold()
+        if held_s:
+            for job in self._active.values():
+                job.leave_out(held_s)
 
     def _draw(self, job: "_Job", rows: Sequence[int], draft: Sequence[int]) -> None:
         """Draw behind the last token and behind each guess that came true."""
@@ -240,6 +247,12 @@ class _Job:
 
     def end_of_prompt(self) -> None:
         self._ready = time.perf_counter()
+
+    def leave_out(self, seconds: float) -> None:
+        """Time that passed while nothing was computed does not count."""
+        self._began += seconds
+        if not self.is_in_prompt:
+            self._ready += seconds
 
     def draft(self, room: int) -> list[int]:
         """Guesses behind the last token; never more than the reply may still have."""

@@ -21,6 +21,7 @@ from engine.agent.events import (
     Record,
     TokenDelta,
 )
+from engine.cancel import CancelToken
 from engine.errors import RunOwnedError
 from engine.traces.calls import Context, ContextReader, encode_call, wording_of
 from engine.traces.database import fetch_one, insert, store_errors, transaction, update
@@ -44,9 +45,13 @@ class RunWriter:
         run: internal id of the run.
         run_id: its public id.
         lease: the right to write into it.
+
+    Attributes:
+        cancel: says how long the reading was paused, which is no time of a chunk.
     """
 
     def __init__(self, db: Database, path: Path, *, run: int, run_id: str, lease: Lease) -> None:
+        self.cancel = CancelToken()
         self._db = db
         self._path = path
         self._run = run
@@ -55,6 +60,7 @@ class RunWriter:
         self._contexts = ContextReader(db, run)
         self._buffer: list[Record] = []
         self._chunk_started_at = time.time()
+        self._held_before_s = 0.0
         self._is_closed = False
         self._heartbeat = Heartbeat(path, lease)
 
@@ -79,6 +85,7 @@ class RunWriter:
             # What a chunk left behind that was never finished is not part of the trace.
             self._buffer.clear()
             self._chunk_started_at = time.time()
+            self._held_before_s = self.cancel.held_s
         self._buffer.append(record)
         if isinstance(record.event, ChunkFinished):
             self._commit_chunk(record, record.event)
@@ -171,7 +178,8 @@ class RunWriter:
                 "chunk_index": event.chunk_index,
                 "first_sequence": self._buffer[0].sequence,
                 "sequence": record.sequence,
-                "started_at": self._chunk_started_at,
+                # As if it had begun later by what it was paused.
+                "started_at": self._chunk_started_at + self.cancel.held_s - self._held_before_s,
                 "finished_at": time.time(),
                 "memory_before_id": put_text(self._db, event.memory_before.to_json()),
                 "memory_after_id": put_text(self._db, event.memory_after.to_json()),
