@@ -3,6 +3,8 @@
 Command line and window call the same functions; what differs is the observers that they bring.
 """
 
+import dataclasses
+import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
@@ -40,6 +42,9 @@ from engine.traces.creation import Parent
 from engine.traces.rows import DocumentRow, RunRow
 from engine.traces.store import TraceStore
 from engine.traces.writer import RunWriter
+
+DocumentRef = Path | str
+"""A file, or the content hash of a stored document, whose file need not be there any more."""
 
 _SERVED = "served: "
 """Stands before addresses or a folder where a trace says where a run's model is."""
@@ -115,6 +120,25 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What is planned, before anything of it is written.
+
+    Attributes:
+        plans: a plan for each question, over the same chunks.
+        next_chunk: index of the first chunk that will be read.
+        estimate: how long it will take; None = not measured.
+        run_id: the run that goes on; None = new runs begin.
+        parent: the run that the chunks before those of the plan are taken over from.
+    """
+
+    plans: tuple[ReadingPlan, ...]
+    next_chunk: int = 0
+    estimate: Estimate | None = None
+    run_id: str | None = None
+    parent: RunRow | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prospect:
     """A reading that is about to begin or to go on.
 
@@ -138,8 +162,15 @@ class Front:
     def waiting(self, line: str) -> None:
         """A model takes long to start; the last that was heard of it."""
 
+    def propose(self, proposal: Proposal) -> None:
+        """The plan is made, the model is loaded, nothing is written: reading begins when this returns.
+
+        Raises:
+            engine.cancel.Cancelled: the user does not want it; it leaves nothing behind.
+        """
+
     def announce(self, prospects: Sequence[Prospect], estimate: Estimate | None) -> None:
-        """The plan is made; reading begins next."""
+        """The runs stand in the trace; reading begins next."""
 
     def display(self, prospects: Sequence[Prospect]) -> AbstractContextManager[Observer | None]:
         """The display for the time of the reading; it is told the events of all runs."""
@@ -158,6 +189,8 @@ class Session:
         front: the user interface.
         cancel: stops whatever is going on.
         opener: loads a model file.
+        reads_stored: whether a stored document is read as it was imported when its file has changed since, with a
+            warning; else that is refused.
     """
 
     def __init__(
@@ -168,7 +201,9 @@ class Session:
         front: Front | None = None,
         cancel: CancelToken | None = None,
         opener: Callable[..., Backend] = open_model,
+        reads_stored: bool = False,
     ) -> None:
+        self._reads_stored = reads_stored
         self._opener = opener
         self._folder = folder
         self._choice = choice or ModelChoice()
@@ -177,7 +212,7 @@ class Session:
 
     def ask(
         self,
-        files: Sequence[Path],
+        files: Sequence[DocumentRef],
         question: str,
         *,
         options: ReadingOptions | None = None,
@@ -194,7 +229,7 @@ class Session:
 
     def ask_all(
         self,
-        files: Sequence[Path],
+        files: Sequence[DocumentRef],
         questions: Sequence[str],
         *,
         options: ReadingOptions | None = None,
@@ -202,6 +237,13 @@ class Session:
         estimate: bool = True,
     ) -> list[Result | GenerationError]:
         """Read documents once and answer several questions; each has a run, a memory and a trace of its own.
+
+        Args:
+            files: what is read, in order.
+            questions: at least one; one that is asked twice is read for once.
+            options: how.
+            password: of the files.
+            estimate: whether to measure first how long it will take.
 
         Returns:
             for each question its result, or that the model gave no usable answer.
@@ -216,8 +258,12 @@ class Session:
         questions = list(dict.fromkeys(questions))
         if not questions:
             raise PlanError("No question was asked.", hint="Give one with -q.")
-        documents = [open_document(path, password=password) for path in files]
-        with self._store() as store, self._model(self._choice.model) as (backend, prompts, place):
+        opened = {ref: open_document(ref, password=password) for ref in files if isinstance(ref, Path)}
+        with ExitStack() as stack:
+            store = stack.enter_context(self._store())
+            kept = [ref for ref in files if isinstance(ref, str)]
+            documents = [opened[ref] if isinstance(ref, Path) else _loaded(store, ref) for ref in files]
+            backend, prompts, place = stack.enter_context(self._model(self._choice.model))
             config = _config(backend, prompts, options)
             plans = make_plans(
                 documents, questions, config=config, prompts=prompts, backend=backend, is_joint=options.joint
@@ -226,10 +272,10 @@ class Session:
 
             def new_run(plan: ReadingPlan) -> RunWriter:
                 return store.create_run(
-                    plan.spec, documents, plan.chunks, model=backend.info, model_path=place
+                    plan.spec, documents, plan.chunks, model=backend.info, model_path=place, kept=kept
                 )
 
-            return self._conduct(store, backend, plans, new_run, expected)
+            return self._conduct(store, backend, Proposal(plans=tuple(plans), estimate=expected), new_run)
 
     def measure(self, *, options: ReadingOptions | None = None) -> "Measurement":
         """How fast the model reads on this machine, with what settings.
@@ -254,7 +300,7 @@ class Session:
             run = store.get_run(run_id)
             if run.is_finished:
                 return load_result(store, run.run_id)
-            documents = [_unchanged_document(store, row, password) for row in run.documents]
+            documents = [self._document(store, row, password) for row in run.documents]
             with self._reopened_model(run) as (backend, prompts):
                 base = Base(
                     plan_hash=run.spec.base_plan_hash,
@@ -263,12 +309,20 @@ class Session:
                     offset=run.spec.first_offset,
                 )
                 plan = _plan_like(run, documents, prompts, backend, base)
+                proposal = Proposal(
+                    plans=(plan,),
+                    next_chunk=store.checkpoint(run.run_id).next_chunk_index,
+                    run_id=run.run_id,
+                    parent=run,
+                )
                 return _only(
-                    self._conduct(store, backend, [plan], lambda plan: store.open_run(run.run_id, plan.spec))
+                    self._conduct(
+                        store, backend, proposal, lambda plan: store.open_run(run.run_id, plan.spec)
+                    )
                 )
 
     def continue_run(
-        self, run_id: str, file: Path, *, is_new_document: bool = False, password: str | None = None
+        self, run_id: str, file: DocumentRef, *, is_new_document: bool = False, password: str | None = None
     ) -> Result:
         """Read on from the last memory of a finished run, in its last document, which has grown, or in a further one.
 
@@ -277,13 +331,9 @@ class Session:
                 document, or the model or its prompts changed.
         """
         with self._store() as store:
-            run = store.get_run(run_id)
-            if not run.is_finished:
-                raise ResumeRefusedError(
-                    f"The run {run.run_id} is not finished.", hint=f"First: palimpsest resume {run.run_id}"
-                )
+            run = _finished(store, run_id)
             documents = [store.load_document(row.content_hash) for row in run.documents]
-            grown = open_document(file, password=password)
+            grown = open_document(file, password=password) if isinstance(file, Path) else _loaded(store, file)
             if is_new_document:
                 first, offset = len(documents), 0
                 documents.append(grown)
@@ -291,21 +341,48 @@ class Session:
                 first, offset = len(documents) - 1, len(documents[-1].text)
                 _check_grown(documents[-1], grown)
                 documents[-1] = grown
-            base = Base(
-                plan_hash=run.spec.plan_hash, next_chunk=run.chunks_total, document=first, offset=offset
-            )
-            return self._descend(
-                store,
-                run,
-                documents,
-                base,
-                Parent(run_id=run.run_id, kind="continue", next_chunk=run.chunks_total),
-            )
+            # Not the number of planned chunks: rounds that turned out not to be needed were never read.
+            begin = store.checkpoint(run.run_id).next_chunk_index
+            base = Base(plan_hash=run.spec.plan_hash, next_chunk=begin, document=first, offset=offset)
+            parent = Parent(run_id=run.run_id, kind="continue", next_chunk=begin)
+            return self._descend(store, run, documents, base, parent, _plan_like)
+
+    def follow_up(self, run_id: str, question: str) -> Result:
+        """Answer a further question from the last memory of a finished run; no chunk is read again.
+
+        What that reading did not keep is not known here; the certificate says for which question it was read.
+
+        Raises:
+            engine.errors.ResumeRefusedError: the run is not finished, or the model or its prompts changed.
+            PlanError: the question is empty or too long.
+        """
+        with self._store() as store:
+            run = _finished(store, run_id)
+            documents = [store.load_document(row.content_hash) for row in run.documents]
+            begin = store.checkpoint(run.run_id).next_chunk_index
+            base = Base(plan_hash=run.spec.plan_hash, next_chunk=begin, document=len(documents))
+            parent = Parent(run_id=run.run_id, kind="continue", next_chunk=begin)
+            read_for = run.spec.read_for or run.question
+            plan = functools.partial(_plan_like, question=question, read_for=read_for)
+            return self._descend(store, run, documents, base, parent, plan)
 
     def branch(
-        self, run_id: str, step: int, *, memory: Memory | None = None, password: str | None = None
+        self,
+        run_id: str,
+        step: int | None = None,
+        *,
+        memory: Memory | None = None,
+        sampling: Sampling | None = None,
+        password: str | None = None,
     ) -> Result:
         """Start a new run from the memory after the `step`-th chunk of another, or from another memory there.
+
+        Args:
+            run_id: the other run.
+            step: chunks that are taken over; None = all that it has read, so that only the answer is drawn anew.
+            memory: what to go on with; None = the memory as it was.
+            sampling: how replies are drawn from there on; None = as before.
+            password: of the documents.
 
         Raises:
             PlanError: there is no such step.
@@ -313,6 +390,8 @@ class Session:
         """
         with self._store() as store:
             run = store.get_run(run_id)
+            if step is None:
+                step = store.checkpoint(run.run_id).next_chunk_index
             if not 1 <= step <= run.chunks_total:
                 raise PlanError(f"The run {run.run_id} has the steps 1 to {run.chunks_total}, not {step}.")
             if step < run.spec.first_chunk:
@@ -320,7 +399,7 @@ class Session:
                     f"Step {step} belongs to the run that {run.run_id} continues.",
                     hint=f"Branch from {run.parent_run_id} instead.",
                 )
-            documents = [_unchanged_document(store, row, password) for row in run.documents]
+            documents = [self._document(store, row, password) for row in run.documents]
             base = Base(
                 plan_hash=run.spec.base_plan_hash,
                 next_chunk=run.spec.first_chunk,
@@ -330,14 +409,21 @@ class Session:
             if memory is not None:
                 memory = _with_sources(memory, store, run.run_id, step)
             parent = Parent(run_id=run.run_id, kind="branch", next_chunk=step, memory=memory)
-            return self._descend(store, run, documents, base, parent)
+            plan = functools.partial(_plan_like, sampling=sampling)
+            return self._descend(store, run, documents, base, parent, plan)
 
     def _descend(
-        self, store: TraceStore, run: RunRow, documents: Sequence[Document], base: Base, parent: Parent
+        self,
+        store: TraceStore,
+        run: RunRow,
+        documents: Sequence[Document],
+        base: Base,
+        parent: Parent,
+        make: Callable[[RunRow, Sequence[Document], PromptSet, Backend, Base], ReadingPlan],
     ) -> Result:
         """A new run that takes its beginning from another one."""
         with self._reopened_model(run) as (backend, prompts):
-            plan = _plan_like(run, documents, prompts, backend, base)
+            plan = make(run, documents, prompts, backend, base)
             changed = [
                 name
                 for name in run.spec.differences(plan.spec)
@@ -352,7 +438,7 @@ class Session:
                 self._conduct(
                     store,
                     backend,
-                    [plan],
+                    Proposal(plans=(plan,), next_chunk=parent.next_chunk, parent=run),
                     lambda plan: store.create_run(
                         plan.spec,
                         documents,
@@ -360,6 +446,7 @@ class Session:
                         model=backend.info,
                         model_path=run.model_path,
                         parent=parent,
+                        kept=[row.content_hash for row in run.documents] if self._reads_stored else (),
                     ),
                 )
             )
@@ -368,14 +455,16 @@ class Session:
         self,
         store: TraceStore,
         backend: Backend,
-        plans: Sequence[ReadingPlan],
+        proposal: Proposal,
         open_writer: Callable[[ReadingPlan], RunWriter],
-        estimate: Estimate | None = None,
     ) -> list[Result | GenerationError]:
         """Read with writers from where their runs stand, and end the runs whatever happens."""
+        self._front.propose(proposal)
         with ExitStack() as stack:
-            jobs = [_Job(store, plan, stack.enter_context(open_writer(plan))) for plan in plans]
-            self._front.announce([job.prospect for job in jobs], estimate)
+            jobs = [_Job(store, plan, stack.enter_context(open_writer(plan))) for plan in proposal.plans]
+            for job in jobs:
+                job.writer.cancel = self._cancel
+            self._front.announce([job.prospect for job in jobs], proposal.estimate)
             try:
                 self._read([job for job in jobs if job.at.answer is None], backend)
                 for job in jobs:
@@ -407,6 +496,12 @@ class Session:
             )
         for job, outcome in zip(jobs, outcomes, strict=True):
             job.failure = outcome if isinstance(outcome, GenerationError) else None
+
+    def _document(self, store: TraceStore, row: DocumentRow, password: str | None) -> Document:
+        """A run's document: as it is stored, after a look whether its file still says the same."""
+        if self._reads_stored:
+            return _loaded(store, row.content_hash)
+        return _unchanged_document(store, row, password)
 
     def _store(self) -> TraceStore:
         return TraceStore(trace_database(self._folder))
@@ -536,7 +631,7 @@ def make_certificate(store: TraceStore, run_id: str) -> Certificate:
         for row in store.chunks(run_id)
     ]
     receipts = store.checkpoint(run_id).receipts
-    return certify(documents, chunks, receipts, is_proven=run.spec.is_proven)
+    return certify(documents, chunks, receipts, is_proven=run.spec.is_proven, read_for=run.spec.read_for)
 
 
 def load_result(store: TraceStore, run_id: str, certificate: Certificate | None = None) -> Result:
@@ -586,31 +681,64 @@ def _config(backend: Backend, prompts: PromptSet, options: ReadingOptions) -> Re
 
 
 def _plan_like(
-    run: RunRow, documents: Sequence[Document], prompts: PromptSet, backend: Backend, base: Base
+    run: RunRow,
+    documents: Sequence[Document],
+    prompts: PromptSet,
+    backend: Backend,
+    base: Base,
+    *,
+    question: str | None = None,
+    read_for: str | None = None,
+    sampling: Sampling | None = None,
 ) -> ReadingPlan:
+    """The plan of a run, or one that differs from it in what is given. Another question has no companions."""
+    config = run.spec.config
     return make_plan(
         documents,
-        run.question,
-        config=run.spec.config,
+        run.question if question is None else question,
+        config=config if sampling is None else dataclasses.replace(config, sampling=sampling),
         prompts=prompts,
         backend=backend,
         base=base,
-        companions=run.spec.companions,
+        companions=run.spec.companions if question is None else (),
+        read_for=run.spec.read_for if read_for is None else read_for,
     )
+
+
+def _finished(store: TraceStore, run_id: str) -> RunRow:
+    run = store.get_run(run_id)
+    if not run.is_finished:
+        raise ResumeRefusedError(
+            f"The run {run.run_id} is not finished.", hint=f"First: palimpsest resume {run.run_id}"
+        )
+    return run
+
+
+def _loaded(store: TraceStore, content_hash: str) -> Document:
+    """A stored document, with a warning where its file is another one by now."""
+    document = store.load_document(content_hash)
+    row = next(row for row in store.list_documents() if row.content_hash == content_hash)
+    if not row.path.is_file() or _is_untouched(row):
+        return document
+    warning = "The file has changed since it was imported; what was imported is read."
+    return dataclasses.replace(document, warnings=(*document.warnings, warning))
+
+
+def _is_untouched(row: DocumentRow) -> bool:
+    stat = row.path.stat()
+    return (stat.st_size, stat.st_mtime) == (row.size_bytes, row.modified_at)
 
 
 def _unchanged_document(store: TraceStore, row: DocumentRow, password: str | None) -> Document:
     """The document as it was read: from the store, after a look whether its file still says the same."""
     stored = store.load_document(row.content_hash)
-    if row.path.is_file():
-        stat = row.path.stat()
-        if (stat.st_size, stat.st_mtime) != (row.size_bytes, row.modified_at):
-            now = open_document(row.path, password=password)
-            if now.content_hash != stored.content_hash:
-                raise ResumeRefusedError(
-                    f"The document {row.name} changed since the run was started.",
-                    hint="Start a new run, or, if it only grew, finish this one and use `palimpsest continue`.",
-                )
+    if row.path.is_file() and not _is_untouched(row):
+        now = open_document(row.path, password=password)
+        if now.content_hash != stored.content_hash:
+            raise ResumeRefusedError(
+                f"The document {row.name} changed since the run was started.",
+                hint="Start a new run, or, if it only grew, finish this one and use `palimpsest continue`.",
+            )
     return stored
 
 

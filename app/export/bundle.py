@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.agent.coverage import COUNTED
+from engine.agent.coverage import COUNTED, other_question
 from engine.agent.provenance import forgotten
 from engine.agent.result import certificate_to_dict, claim_to_dict
 from engine.session import make_certificate
@@ -14,7 +14,8 @@ def coverage_line(cover: dict[str, Any]) -> str:
     """What a bundle's coverage says, in one sentence."""
     basis = "" if cover["is_proven"] else f" ({COUNTED})"
     tokens = f"{cover['tokens_read']:,} of {cover['tokens']:,} tokens"
-    return f"{cover['pages_read']} of {cover['pages']} pages, {tokens} read{basis}."
+    line = f"{cover['pages_read']} of {cover['pages']} pages, {tokens} read{basis}"
+    return f"{line}; {other_question(cover['read_for'])}." if cover.get("read_for") else f"{line}."
 
 
 def make_bundle(store: TraceStore, run_id: str, *, with_calls: bool) -> dict[str, Any]:

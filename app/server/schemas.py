@@ -177,6 +177,7 @@ class CoverageBody(BaseModel):
     tokens_read: int
     skipped: list[SkippedPageBody]
     is_proven: bool
+    read_for: str = ""
 
 
 class TimingsBody(BaseModel):

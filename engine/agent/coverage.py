@@ -17,6 +17,11 @@ COUNTED = "by the server's count of tokens, which proves less than the tokens th
 """What is said of coverage where the server takes text and tells a number."""
 
 
+def other_question(read_for: str) -> str:
+    """What is said of coverage where the memory of another question's reading was asked."""
+    return f'read for the question "{read_for}": this answer rests on what that reading kept'
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedPage:
     """A page that was not read completely.
@@ -47,6 +52,7 @@ class Certificate:
         tokens_read: how many of them reached the model.
         skipped: every page that is not among `pages_read`.
         is_proven: whether this rests on the token ids that the model was given, or only on counts of them.
+        read_for: the question that the text was read for, if the answer is to another one; "" = it is not.
     """
 
     pages: int
@@ -57,6 +63,7 @@ class Certificate:
     tokens_read: int
     skipped: tuple[SkippedPage, ...]
     is_proven: bool = True
+    read_for: str = ""
 
     @property
     def is_complete(self) -> bool:
@@ -72,7 +79,9 @@ class Certificate:
             line += f"; {blank} {'holds' if blank == 1 else 'hold'} no text"
         if len(self.skipped) > blank:
             line += f"; {len(self.skipped) - blank} not read"
-        return line if self.is_proven else f"{line}; {COUNTED}"
+        if not self.is_proven:
+            line += f"; {COUNTED}"
+        return f"{line}; {other_question(self.read_for)}" if self.read_for else line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +126,7 @@ def certify(
     receipts: Mapping[int, Receipt],
     *,
     is_proven: bool = True,
+    read_for: str = "",
 ) -> Certificate:
     """Hold the receipts (by chunk index) against the plan. Chunks that are read once more prove nothing further.
 
@@ -125,6 +135,7 @@ def certify(
         chunks: its plan.
         receipts: what was accepted of each chunk.
         is_proven: see `Certificate`.
+        read_for: see `Certificate`.
     """
     chunks = [chunk for chunk in chunks if chunk.tokens]
     reasons: dict[tuple[int, int], str] = {}
@@ -154,6 +165,7 @@ def certify(
         tokens_read=sum(receipt.accepted_tokens for receipt in held),
         skipped=tuple(skipped),
         is_proven=is_proven,
+        read_for=read_for,
     )
 
 

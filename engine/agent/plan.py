@@ -150,6 +150,7 @@ def make_plan(
     backend: Backend,
     base: Base | None = None,
     companions: Sequence[str] = (),
+    read_for: str = "",
 ) -> ReadingPlan:
     """Cut the documents into chunks by the model's own tokens.
 
@@ -161,6 +162,7 @@ def make_plan(
         backend: gives tokens and window; nothing is generated.
         base: what was read before; its chunks are not in the plan.
         companions: see `RunSpec`.
+        read_for: see `RunSpec`.
 
     Raises:
         PlanError: no question, a question over its budget, or budgets that do not fit the model's window.
@@ -201,6 +203,7 @@ def make_plan(
             base_plan_hash=base.plan_hash,
             companions=tuple(companions),
             is_proven=backend.info.proves_tokens,
+            read_for=read_for,
         ),
         tokenize=backend.tokenize,
     )

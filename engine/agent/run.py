@@ -30,6 +30,8 @@ class RunSpec:
             () = this question was read for alone.
         is_proven: whether the coverage rests on token ids of the model's own tokenizer; see
             `engine.backends.base.ModelInfo.proves_tokens`. Not compared: it follows from the model.
+        read_for: the question that the chunks before `first_chunk` were read for, if it was another one; "" = for
+            this one.
     """
 
     question: str
@@ -46,6 +48,7 @@ class RunSpec:
     base_plan_hash: str = ""
     companions: tuple[str, ...] = ()
     is_proven: bool = True
+    read_for: str = ""
 
     @property
     def key(self) -> str:
@@ -54,6 +57,8 @@ class RunSpec:
         del values["model_name"], values["is_proven"]
         if not self.companions:
             del values["companions"]  # so that runs from before there were any keep their key
+        if not self.read_for:
+            del values["read_for"]  # likewise
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: "RunSpec") -> list[str]:
@@ -67,5 +72,6 @@ class RunSpec:
             "plan_hash": "the chunk plan",
             "config": "the settings",
             "companions": "the questions of the pass",
+            "read_for": "the question that was read for",
         }
         return [words for field, words in names.items() if getattr(self, field) != getattr(other, field)]

@@ -1,7 +1,7 @@
 """How a run comes into the store: its row, its chunks, and what it takes over from another run."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -16,7 +16,7 @@ from engine.errors import ResumeRefusedError
 from engine.traces.checkpoint import find_run
 from engine.traces.database import Row, fetch, fetch_one, insert, update
 from engine.traces.events import spec_to_json
-from engine.traces.library import SliceReader, add_document
+from engine.traces.library import SliceReader, add_document, document_id
 from engine.traces.seals import plan_seal, reseal_state
 from engine.traces.texts import put_text
 
@@ -85,8 +85,11 @@ def create_run(
     model: ModelInfo,
     model_path: str,
     parent: Parent | None,
+    kept: Collection[str] = (),
 ) -> tuple[int, str]:
     """Write a new run, inside the caller's transaction; returns its internal id and its run id.
+
+    Documents whose hashes are among `kept` came out of this store: what is known of their files stays as it is.
 
     Raises:
         ResumeRefusedError: the parent has not read that far, or its documents are not the beginning of these.
@@ -115,8 +118,9 @@ def create_run(
         },
     )
     for position, document in enumerate(documents):
-        values = {"run": run, "position": position, "document_id": add_document(db, document)}
-        insert(db, "run_documents", values)
+        is_kept = document.content_hash in kept
+        place = document_id(db, document.content_hash) if is_kept else add_document(db, document)
+        insert(db, "run_documents", {"run": run, "position": position, "document_id": place})
     for chunk in chunks:
         _add_chunk(db, run, chunk)
     if origin and parent:

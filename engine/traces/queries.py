@@ -12,12 +12,14 @@ from engine.agent.run import RunSpec
 from engine.errors import RunOwnedError
 from engine.traces.calls import ContextReader, decode_call
 from engine.traces.checkpoint import find_run
+from engine.traces.creation import ParentKind
 from engine.traces.database import Row, damaged, fetch, fetch_one, path_of, snapshot, stream
 from engine.traces.events import answer_from_row, evidence_from_row, spec_from_json
 from engine.traces.lease import is_live
 from engine.traces.rows import (
     CallRow,
     ChunkRow,
+    Descent,
     DocumentRow,
     EvidenceRow,
     IncidentRow,
@@ -235,6 +237,7 @@ def _run(db: Database, row: Row) -> RunRow:
         (row["id"],),
     )
     answer = fetch_one(db, "SELECT text, answered, claims_json FROM answers WHERE run = ?", (row["id"],))
+    spec = spec_from_json(row["spec_json"])
     return RunRow(
         run_id=row["run_id"],
         status=_status(db, row),
@@ -249,11 +252,18 @@ def _run(db: Database, row: Row) -> RunRow:
         chunks_done=row["chunks_done"],
         chunks_total=row["chunks_total"],
         answer=None if answer is None else answer_from_row(answer),
-        spec=spec_from_json(row["spec_json"]),
+        spec=spec,
         parent_run_id=row["parent_run_id"],
-        parent_kind=row["parent_kind"],
+        parent_kind=_descent(row, spec),
         start_chunk=row["start_chunk"],
     )
+
+
+def _descent(row: Row, spec: RunSpec) -> Descent | None:
+    kind: ParentKind | None = row["parent_kind"]
+    if kind == "continue" and spec.read_for and row["start_chunk"] == row["chunks_total"]:
+        return "follow_up"
+    return kind
 
 
 def _status(db: Database, row: Row) -> RunStatus:

@@ -11,8 +11,11 @@ from engine.agent.memory import Memory
 from engine.agent.provenance import StepMemory
 from engine.agent.run import RunSpec
 from engine.backends.base import FinishReason, Prompt
-from engine.traces.creation import ParentKind
 from engine.traces.database import Row
+
+Descent = Literal["branch", "continue", "follow_up"]
+"""How a run took its beginning from another: `engine.traces.creation.ParentKind`, where a continuation that reads
+nothing further, but asks something else, is a follow-up."""
 
 RunStatus = Literal["running", "interrupted", "stopped", "finished", "failed"]
 """As stored, except that a running run whose writer is gone is "interrupted"."""
@@ -74,7 +77,7 @@ class RunRow:
     answer: AnswerFinished | None
     spec: RunSpec
     parent_run_id: str | None
-    parent_kind: ParentKind | None
+    parent_kind: Descent | None
     start_chunk: int
 
     @property

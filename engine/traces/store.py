@@ -6,7 +6,7 @@ a run.
 
 import functools
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
@@ -178,6 +178,7 @@ class TraceStore:
         model: ModelInfo,
         model_path: str = "",
         parent: Parent | None = None,
+        kept: Collection[str] = (),
     ) -> RunWriter:
         """Start a run; documents are stored with it. Its lease is the writer's.
 
@@ -188,6 +189,7 @@ class TraceStore:
             model: what it is read with.
             model_path: where the model's file is, so that the run can be resumed.
             parent: the run that it branches off or continues.
+            kept: hashes of documents that came out of this store; what is known of their files is left as it is.
 
         Raises:
             RunNotFoundError: there is no such parent.
@@ -195,7 +197,7 @@ class TraceStore:
         """
         with transaction(self.db):
             run, run_id = creation.create_run(
-                self.db, spec, documents, chunks, model=model, model_path=model_path, parent=parent
+                self.db, spec, documents, chunks, model=model, model_path=model_path, parent=parent, kept=kept
             )
             lease = take(self.db, run, run_id, self._lease_s)
         return RunWriter(self.db, self.path, run=run, run_id=run_id, lease=lease)
