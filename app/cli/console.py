@@ -11,8 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from app.progress import ProgressMeter
 from engine.agent.events import CallFinished, ChunkFinished, ChunkStarted, Incident, Outcome, Record
-from engine.agent.plan import shown_tokens
 from engine.agent.provenance import diff_words
 from engine.session import Prospect
 
@@ -44,16 +44,12 @@ class ReadingDisplay:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._plan = plan = prospects[0].plan
+        self._plan = prospects[0].plan
         self._console = console
         self._clock = clock
-        self._chunks = {chunk.index: chunk for chunk in plan.chunks}
-        self._tokens_total = sum(map(shown_tokens, plan.chunks))
+        self._meter = ProgressMeter(prospects, clock=clock)
         self._states = {each.run_id: _State(each) for each in prospects}
-        self._tokens_before = self._tokens_done()
-        self._began = clock()
-        self._last_line = self._began
-        self._chunk: int | None = None
+        self._last_line = clock()
         self._incidents = 0
         self._status = "starting"
         self._live: Live | None = None
@@ -80,10 +76,13 @@ class ReadingDisplay:
         """Take note of one event."""
         event = record.event
         if isinstance(event, ChunkStarted):
-            self._chunk = event.chunk_index
+            self._meter.start_chunk(record.run_id, event.chunk_index)
             self._status = "reading"
         elif isinstance(event, ChunkFinished):
-            self._finish_chunk(self._states[record.run_id], event)
+            self._meter.finish_chunk(record.run_id, event.chunk_index)
+            if event.outcome is Outcome.UPDATED:
+                state = self._states[record.run_id]
+                state.before, state.memory = event.memory_before, event.memory_after
         elif isinstance(event, Incident):
             self._incidents += 1
         elif isinstance(event, CallFinished) and event.chunk_index is None:
@@ -92,31 +91,16 @@ class ReadingDisplay:
             self._last_line = self._clock()
             self._console.print(self._line(), highlight=False)
 
-    def _finish_chunk(self, state: "_State", event: ChunkFinished) -> None:
-        state.tokens_done += shown_tokens(self._chunks[event.chunk_index])
-        if event.outcome is Outcome.UPDATED:
-            state.before, state.memory = event.memory_before, event.memory_after
-
-    def _tokens_done(self) -> int:
-        """Tokens that have been read for every question."""
-        return min(state.tokens_done for state in self._states.values())
-
-    def _rate(self) -> float:
-        return (self._tokens_done() - self._tokens_before) / max(self._clock() - self._began, 1e-9)
-
     def _line(self) -> str:
-        if self._chunk is None:
+        meter, chunk = self._meter, self._meter.chunk
+        if chunk is None:
             return self._status
-        chunk = self._chunks[self._chunk]
         document = self._plan.documents[chunk.document]
-        rate = self._rate()
-        left = (self._tokens_total - self._tokens_done()) / rate if rate > 0 else 0.0
-        total = self._plan.chunks[-1].index + 1
         parts = [
-            f"chunk {chunk.index + 1} of {total}",
+            f"chunk {chunk.index + 1} of {meter.chunks_total}",
             f"{document.kind} {chunk.labels}",
-            f"{rate:,.0f} tokens/s",
-            f"{seconds_for_people(left)} left",
+            f"{meter.tokens_per_s or 0.0:,.0f} tokens/s",
+            f"{seconds_for_people(meter.left_s or 0.0)} left",
         ]
         if len(self._plan.documents) > 1:
             parts.insert(0, document.name)
@@ -129,7 +113,7 @@ class ReadingDisplay:
         head = Table.grid(expand=True)
         head.add_row(Text(self._line(), overflow="ellipsis", no_wrap=True))
         # In a row of its own: the bar ends no line, so that the frame below would begin behind it and be cut off.
-        head.add_row(ProgressBar(total=max(self._tokens_total, 1), completed=self._tokens_done()))
+        head.add_row(ProgressBar(total=max(self._meter.tokens_total, 1), completed=self._meter.tokens_done))
         states = list(self._states.values())
         lines = max(1, _MEMORY_LINES // len(states))
         panels = [
@@ -153,7 +137,6 @@ class _State:
         plan, start = prospect.plan, prospect.start
         self.question = plan.question
         self.before = self.memory = start.memory
-        self.tokens_done = sum(shown_tokens(chunk) for chunk in plan.chunks if chunk.index < start.next_chunk)
 
     def memory_text(self, most_lines: int) -> Text:
         if not self.memory.items:

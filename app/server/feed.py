@@ -9,7 +9,7 @@ import contextlib
 import threading
 from collections import deque
 
-from app.server.wire import StreamEvent
+from app.wire import StreamEvent
 
 _MOST_WAITING = 512
 """Events that a stream may be behind; more, and it is sent to the trace."""

@@ -4,9 +4,9 @@ Every expected error of the engine has a status, and a code by its name; what on
 bug becomes `INTERNAL`: its traceback goes to the log, never into a response.
 """
 
-import re
 from typing import Any
 
+from app.wire import error_code
 from engine import errors
 from engine.cancel import Cancelled
 from engine.errors import PalimpsestError
@@ -31,8 +31,6 @@ STATUSES: dict[type[PalimpsestError], int] = {
     errors.ResumeRefusedError: 409,
 }
 """Status of each error; one that has no row of its own takes that of the class it derives from."""
-
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 Problem = dict[str, dict[str, str]]
 """``{"error": {"code": ..., "message": ..., "hint": ...}}``."""
@@ -69,7 +67,7 @@ def status_and_code(error: PalimpsestError) -> tuple[int, str]:
         return error.status, error.code
     kind = type(error)
     status = next(STATUSES[base] for base in kind.__mro__ if base in STATUSES)
-    return status, _HUMP.sub("_", kind.__name__.removesuffix("Error")).lower()
+    return status, error_code(error)
 
 
 def to_problem(error: PalimpsestError) -> Problem:

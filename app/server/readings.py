@@ -10,10 +10,10 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 
+from app.progress import ProgressMeter
 from app.server.feed import Feed
 from app.server.problems import Refused, describe_failure
-from app.server.progress import ProgressMeter
-from app.server.wire import StreamEvent, record_to_event
+from app.wire import StreamEvent, record_to_event
 from engine.agent.events import AnswerFinished, ChunkFinished, Record
 from engine.agent.plan import ReadingPlan
 from engine.agent.probe import Estimate
@@ -91,7 +91,7 @@ class ReadingFront(Front):
         (prospect,) = prospects
         self._reading.run_id = prospect.run_id
         self._on_begin(prospect.plan)
-        self._meter = ProgressMeter(prospect.plan, self._reading.names, next_chunk=prospect.start.next_chunk)
+        self._meter = ProgressMeter(prospects, self._reading.names)
         self._reading.feed.set_state(_started(self._reading, prospect.plan))
         self._show_progress()
 
@@ -106,7 +106,7 @@ class ReadingFront(Front):
         commits = isinstance(event, ChunkFinished | AnswerFinished)
         self._reading.feed.publish(record_to_event(record, self._reading.names), commits=commits)
         if isinstance(event, ChunkFinished):
-            self._meter.finish_chunk(event.chunk_index)
+            self._meter.finish_chunk(record.run_id, event.chunk_index)
             self._show_progress()
 
     def _show_progress(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from app.server.wire import StreamEvent, call_to_event, record_to_event
+from app.wire import StreamEvent, call_to_event, record_to_event
 from engine.agent.events import (
     ChunkFinished,
     ChunkStarted,

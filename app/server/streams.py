@@ -11,7 +11,7 @@ from app.server.feed import Subscription
 from app.server.problems import INTERNAL, Refused, describe_failure, to_problem
 from app.server.readings import Reading
 from app.server.replay import Replay
-from app.server.wire import StreamEvent
+from app.wire import StreamEvent
 from engine.errors import PalimpsestError
 from engine.session import load_result
 from engine.traces.rows import RunRow

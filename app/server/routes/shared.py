@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from app.server.schemas import Problem
 from app.server.service import Service
-from app.server.wire import to_json
+from app.wire import to_json
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Problem, "description": "The request was refused."},

@@ -4,7 +4,7 @@ import asyncio
 import threading
 
 from app.server.feed import Feed, Subscription
-from app.server.wire import StreamEvent
+from app.wire import StreamEvent
 
 
 def numbered(number: int) -> StreamEvent:

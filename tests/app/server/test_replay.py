@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.server.replay import Replay, replay
-from app.server.wire import StreamEvent, record_to_event
+from app.wire import StreamEvent, record_to_event
 from engine.agent.events import Transient
 from engine.traces.store import TraceStore
 from tests.traces.synthetic import MODEL, make_chunks, make_document, make_spec, records

@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from app.server.readings import Reading
 from app.server.streams import EventStream, Write, follow_reading, follow_trace
-from app.server.wire import StreamEvent, record_to_event
+from app.wire import StreamEvent, record_to_event
 from engine.agent.events import AnswerFinished, ChunkFinished, Transient
 from engine.errors import StoreBusyError
 from engine.traces.store import TraceStore

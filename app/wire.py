@@ -25,6 +25,7 @@ from engine.agent.events import (
     Transient,
 )
 from engine.agent.result import claim_to_dict
+from engine.errors import PalimpsestError
 from engine.traces.rows import CallRow
 
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -64,6 +65,11 @@ def to_json(values: Any) -> bytes:
 def event_name(kind: type[Event]) -> str:
     """ "chunk_started" for `ChunkStarted`."""
     return _HUMP.sub("_", kind.__name__).lower()
+
+
+def error_code(error: PalimpsestError) -> str:
+    """ "run_not_found" for `RunNotFoundError`."""
+    return _HUMP.sub("_", type(error).__name__.removesuffix("Error")).lower()
 
 
 def record_to_event(record: Record, documents: Sequence[str]) -> StreamEvent:
