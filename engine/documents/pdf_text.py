@@ -190,18 +190,42 @@ def page_boxes(path: Path, page_number: int, password: str | None = None) -> tup
     with PDFIUM_LOCK:
         document = open_pdfium(path, password)
         try:
-            page = load_page(document, page_number - 1)
-            textpage = page.get_textpage()
-            place = _Placement(page)
-            extracted = extract_page(textpage)
-            return tuple(
-                None if index == _NO_CHARACTER or char.isspace() else place(textpage.get_charbox(index))
-                for char, index in zip(extracted.text, extracted.char_indices, strict=True)
-            )
+            return characters_on_page(document, page_number - 1)[1]
         except (IndexError, pdfium.PdfiumError) as exc:
             raise CorruptDocumentError(f"Page {page_number} of {path.name} cannot be read.") from exc
         finally:
             document.close()
+
+
+def characters_on_page(document: pdfium.PdfDocument, index: int) -> tuple[str, tuple[Box | None, ...]]:
+    """Text of a page of an open document and where its characters stand; under `PDFIUM_LOCK`.
+
+    Args:
+        document: an open document.
+        index: of the page, from 0.
+
+    Returns:
+        The text, and the boxes as `page_boxes` gives them, [len(text)].
+
+    Raises:
+        IndexError: there is no such page.
+        pypdfium2.PdfiumError: the page cannot be loaded.
+    """
+    page = load_page(document, index)
+    try:
+        textpage = page.get_textpage()
+        try:
+            place = _Placement(page)
+            extracted = extract_page(textpage)
+            boxes = tuple(
+                None if source == _NO_CHARACTER or char.isspace() else place(textpage.get_charbox(source))
+                for char, source in zip(extracted.text, extracted.char_indices, strict=True)
+            )
+            return extracted.text, boxes
+        finally:
+            textpage.close()
+    finally:
+        page.close()
 
 
 class _Placement:
