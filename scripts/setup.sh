@@ -2,7 +2,8 @@
 # Makes .venv and installs Palimpsest into it, with pinned versions.
 #
 #   sh scripts/setup.sh                to use the program
-#   sh scripts/setup.sh dev,train      to work on it and to train models
+#   sh scripts/setup.sh desktop        with the window
+#   sh scripts/setup.sh dev,desktop,train      to work on it and to train models
 #
 # The first run compiles llama.cpp: about eight minutes on two cores. A later run does nothing unless pyproject.toml or
 # constraints.txt changed. PYTHON names another interpreter; CMAKE_ARGS goes to llama.cpp's build (for a GPU).
@@ -20,6 +21,23 @@ apt_install() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
     echo "setup: installing $*"
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+QT_LIBRARIES="libegl1 libgl1 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon0 libxkbcommon-x11-0 libxcb-cursor0
+libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-shape0 fonts-dejavu-core"
+
+# qt_loads: whether Qt finds the libraries that a window on X11 needs.
+qt_loads() {
+    .venv/bin/python - <<'END' 2>/dev/null
+import ctypes
+import pathlib
+
+import PySide6.QtPdf
+import PySide6.QtSvg
+import PySide6.QtWidgets
+
+ctypes.CDLL(str(pathlib.Path(PySide6.__file__).parent / "Qt/plugins/platforms/libqxcb.so"))
+END
 }
 
 find_python() {
@@ -68,5 +86,14 @@ fi
 CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
 export CMAKE_BUILD_PARALLEL_LEVEL
 .venv/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".${extras:+[$extras]}"
+
+# Qt's wheels leave the system's own libraries to the system.
+case ",$extras," in *,desktop,*)
+    if [ "$(uname)" = Linux ] && ! qt_loads; then
+        # shellcheck disable=SC2086
+        apt_install $QT_LIBRARIES || true
+        qt_loads || fail "Qt misses libraries of the system; on Debian and Ubuntu: apt-get install $QT_LIBRARIES"
+    fi ;;
+esac
 echo "$state" >"$stamp"
 echo "setup: ready, .venv/bin/palimpsest --help"

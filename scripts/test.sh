@@ -2,7 +2,7 @@
 # Every check of the project, the tests last. Arguments go to pytest.
 set -u
 cd "$(dirname "$0")/.."
-sh scripts/setup.sh dev,train || exit
+sh scripts/setup.sh dev,desktop,train || exit
 failed=""
 
 check() {

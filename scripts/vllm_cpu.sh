@@ -59,7 +59,7 @@ END
     echo "$state" >"$target/.ready"
 fi
 
-sh scripts/setup.sh dev,train
+sh scripts/setup.sh dev,desktop,train
 .venv/bin/python -m tests.backends.http.hf_folder resources/models/palimpsest-starter.gguf "$target/model"
 echo "vllm_cpu: ready"
 echo "  tests:  PALIMPSEST_VLLM=$target .venv/bin/pytest tests/backends/http/test_vllm.py"
