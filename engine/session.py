@@ -125,6 +125,7 @@ class Proposal:
 
     Attributes:
         plans: a plan for each question, over the same chunks.
+        model: what they are read with.
         next_chunk: index of the first chunk that will be read.
         estimate: how long it will take; None = not measured.
         run_id: the run that goes on; None = new runs begin.
@@ -132,6 +133,7 @@ class Proposal:
     """
 
     plans: tuple[ReadingPlan, ...]
+    model: ModelInfo
     next_chunk: int = 0
     estimate: Estimate | None = None
     run_id: str | None = None
@@ -275,7 +277,9 @@ class Session:
                     plan.spec, documents, plan.chunks, model=backend.info, model_path=place, kept=kept
                 )
 
-            return self._conduct(store, backend, Proposal(plans=tuple(plans), estimate=expected), new_run)
+            return self._conduct(
+                store, backend, Proposal(plans=tuple(plans), model=backend.info, estimate=expected), new_run
+            )
 
     def measure(self, *, options: ReadingOptions | None = None) -> "Measurement":
         """How fast the model reads on this machine, with what settings.
@@ -311,6 +315,7 @@ class Session:
                 plan = _plan_like(run, documents, prompts, backend, base)
                 proposal = Proposal(
                     plans=(plan,),
+                    model=backend.info,
                     next_chunk=store.checkpoint(run.run_id).next_chunk_index,
                     run_id=run.run_id,
                     parent=run,
@@ -438,7 +443,7 @@ class Session:
                 self._conduct(
                     store,
                     backend,
-                    Proposal(plans=(plan,), next_chunk=parent.next_chunk, parent=run),
+                    Proposal(plans=(plan,), model=backend.info, next_chunk=parent.next_chunk, parent=run),
                     lambda plan: store.create_run(
                         plan.spec,
                         documents,

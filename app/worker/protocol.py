@@ -9,10 +9,12 @@ message              values
 ===================  ==================================================================================================
 waiting              line: a server or model takes long to start, the last that was heard of it
 planned              runs: [{run_id or null, question, next_chunk}], documents: [{content_hash, name, kind, pages,
-                     path}], chunks: [{index, document, start, end, first_page, last_page, labels, tokens, is_repeat}],
-                     next_chunk, chunks_total, mode, model, tokens, memory_tokens, memory_bytes_estimate,
-                     context_tokens, estimate: {wall_s, tokens_per_s} or null, warnings: [str], needs_start
-started              runs: [{run_id, question, next_chunk}]: the runs stand in the store, reading begins
+                     path}], chunks: [{index, document, start, end, first_page, last_page, labels, tokens,
+                     new_tokens, is_repeat}], next_chunk, chunks_total, mode, model, tokens, memory_tokens,
+                     memory_bytes_estimate, context_tokens, estimate: {wall_s, tokens_per_s} or null,
+                     warnings: [str], needs_start
+started              runs: [{run_id, question, next_chunk, memory, items, memory_tokens}]: the runs stand in the store,
+                     reading begins
 chunk_started        run_id, sequence, chunk
 token_delta          run_id, chunk, text
 call_finished        run_id, sequence, chunk, purpose, attempt, reply, prompt_tokens, cached_tokens, completion_tokens,
@@ -40,8 +42,9 @@ error                code, message, hint, run_ids
 ===================  ==================================================================================================
 
 ``chunk`` counts from 1, as in every other output, null is the final conversation; ``index``, ``next_chunk`` and
-positions of documents count from 0, as in `engine.traces.rows`. Exactly one of ``result``, ``stopped`` and ``error`` is the last
-message of a job. Long plans travel as ``plan_chunks`` {chunks} slices before ``planned``; `app.gui.jobs` joins them.
+positions of documents count from 0, as in `engine.traces.rows`. Exactly one of ``result``, ``stopped`` and ``error`` is
+the last message of a job. Long plans travel as ``plan_chunks`` {chunks} slices before ``planned``; `app.gui.jobs`
+joins them.
 """
 
 import dataclasses
