@@ -1,0 +1,68 @@
+"""Percentile bootstrap: how sure a mean is, and the difference of two systems on the same questions.
+
+Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; paired resampling of questions as in
+Koehn, Statistical Significance Tests for Machine Translation Evaluation (EMNLP 2004), section 3.3.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+NUM_RESAMPLES = 2_000
+LEVEL = 0.95
+_MOST_DRAWS = 4_000_000
+"""Questions drawn at a time, so that memory stays small however many there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A mean with its 95 % percentile interval.
+
+    Where all values are the same the interval has no width: resampling cannot know of what it never saw. Reports give
+    Wilson's interval beside it where the values are zeros and ones.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Plain values for a report."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def mean_interval(values: Sequence[float], *, seed: int = 0) -> Estimate | None:
+    """Mean of the values; None if there are none.
+
+    Args:
+        values: one a question, [N].
+        seed: of the resampling.
+    """
+    if not values:
+        return None
+    array = np.asarray(values, dtype=np.float64)
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(_resampled_means(array, seed), (tail, 1 - tail))
+    return Estimate(value=float(array.mean()), low=float(low), high=float(high))
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> Estimate | None:
+    """Mean of first minus second, where both answered the same questions in the same order; None if there are none.
+
+    Raises:
+        ValueError: they do not have as many values.
+    """
+    return mean_interval([a - b for a, b in zip(first, second, strict=True)], seed=seed)
+
+
+def _resampled_means(values: "np.ndarray[Any, np.dtype[np.float64]]", seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    count = len(values)
+    block = max(1, _MOST_DRAWS // count)
+    means = [
+        values[rng.integers(0, count, (min(block, NUM_RESAMPLES - done), count))].mean(axis=1)
+        for done in range(0, NUM_RESAMPLES, block)
+    ]
+    return np.concatenate(means)
