@@ -1,0 +1,1 @@
+"""All readings that were ever done: filter, open again, compare, delete."""

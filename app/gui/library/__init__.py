@@ -1,0 +1,1 @@
+"""The left column: documents, search over all of them, watched folders."""

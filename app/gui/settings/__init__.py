@@ -1,0 +1,1 @@
+"""What the user prefers, and the dialog that asks for it."""
