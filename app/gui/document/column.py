@@ -127,7 +127,7 @@ class DocumentColumn(QWidget):
         self.outline.page_wanted.connect(self._go_to_page)
         self.thumbnails.page_wanted.connect(self._go_to_page)
         self.strip.place_clicked.connect(self._strip_clicked)
-        self.find_bar.closed.connect(lambda: self.header.find.setChecked(False))
+        self.find_bar.closed.connect(lambda: self.header.find_toggle.setChecked(False))
         self.findings.found.connect(self._mark_hits)
         self.findings.place_wanted.connect(self._show_hit)
         self.notice.password_given.connect(self._retry)
@@ -157,7 +157,7 @@ class DocumentColumn(QWidget):
         self.close_document()
         self.document = document
         self.header.show_document(document)
-        self.strip.setEnabled(True)
+        self._show_frame(True)
         self.strip.set_plan(_plan_of_pages(document), (), [[page.label for page in document.pages]])
         self.outline.set_lines(document.outline)
         self.text_view.set_document(document)
@@ -187,13 +187,14 @@ class DocumentColumn(QWidget):
         self._pdf = self._reader = None
         self._strip_document = 0
         self.strip.set_plan(())
-        self.strip.setEnabled(False)
         self.outline.set_lines(())
         self.header.show_document(None)
         self._say_nothing()
         self.invitation.invite()
         self._views.setCurrentWidget(self.invitation)
+        self.header.find_toggle.setChecked(False)
         self.header.show_kind(has_pages=True)
+        self._show_frame(False)
 
     def shut_down(self, timeout_ms: int = 10_000) -> bool:
         """Close the document and wait until no thread is left; call it before the column is destroyed.
@@ -235,10 +236,18 @@ class DocumentColumn(QWidget):
             return self.text_view
         return self.pages if self.document is None or self.document.format == "pdf" else self.text_view
 
-    def find(self, query: str) -> None:
+    def find_text(self, query: str) -> None:
         """Open the find bar and search."""
-        self.header.find.setChecked(True)
+        self.header.find_toggle.setChecked(True)
         self.find_bar.begin(query)
+
+    def _show_frame(self, is_on: bool) -> None:
+        """Show what belongs to a document around it."""
+        for part in (self.header, self.strip):
+            part.setVisible(is_on)
+        self._side.setVisible(
+            is_on and (self.header.outline.isChecked() or self.header.thumbnails.isChecked())
+        )
 
     # The file.
 
@@ -388,7 +397,7 @@ class DocumentColumn(QWidget):
 
     def _find_selected(self) -> None:
         selected = self.view().selected_text()
-        self.header.find.setChecked(True)
+        self.header.find_toggle.setChecked(True)
         self.find_bar.begin(" ".join(selected.split()) if len(selected) <= 100 else "")
 
     def _show_find(self, is_on: bool) -> None:

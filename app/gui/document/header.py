@@ -11,7 +11,7 @@ from app.gui.icons import icon
 from app.gui.look import set_role
 
 _ICON = QSize(18, 18)
-_NARROW, _NARROWEST = 640, 460
+_NARROW, _NARROWER, _NARROWEST = 640, 440, 340
 
 
 class ElidedLabel(QLabel):
@@ -71,6 +71,7 @@ class DocumentHeader(QWidget):
         super().__init__(parent)
         self._document: OpenedDocument | None = None
         self._number = 0
+        self._has_pages = True
         self._title = ElidedLabel()
         set_role(self._title, "heading")
         self._title.setTextFormat(Qt.TextFormat.PlainText)
@@ -103,8 +104,8 @@ class DocumentHeader(QWidget):
         self.fit_page.clicked.connect(lambda: self.zoom_wanted.emit("page", 1.0))
         self.dim = self._toggle("moon", self.tr("Dim the pages"))
         self.dim.toggled.connect(self.dim_wanted)
-        self.find = self._toggle("search", self.tr("Find in the document (Ctrl+F)"), self.tr("Find"))
-        self.find.toggled.connect(self.find_wanted)
+        self.find_toggle = self._toggle("search", self.tr("Find in the document (Ctrl+F)"), self.tr("Find"))
+        self.find_toggle.toggled.connect(self.find_wanted)
         self._arrange()
         self.show_document(None)
 
@@ -128,7 +129,7 @@ class DocumentHeader(QWidget):
         row.addWidget(self.fit_page)
         row.addWidget(self.dim)
         row.addSpacing(4)
-        row.addWidget(self.find)
+        row.addWidget(self.find_toggle)
         self._percent.setMinimumWidth(self.fontMetrics().horizontalAdvance("0000 %"))
 
     def _button(self, name: str, tip: str, spoken: str = "") -> QToolButton:
@@ -153,7 +154,14 @@ class DocumentHeader(QWidget):
         self._title.setText(name)
         tip = "" if document is None else f"{document.title}\n{document.name}".strip()
         self._title.setToolTip(plain_tip(tip))
-        for widget in (self.place, self.outline, self.thumbnails, self.find, self.zoom_in, self.zoom_out):
+        for widget in (
+            self.place,
+            self.outline,
+            self.thumbnails,
+            self.find_toggle,
+            self.zoom_in,
+            self.zoom_out,
+        ):
             widget.setEnabled(document is not None)
         self.outline.setEnabled(document is not None and bool(document.outline))
         self._show_place()
@@ -172,9 +180,6 @@ class DocumentHeader(QWidget):
 
     def show_kind(self, *, has_pages: bool) -> None:
         """Offer what a view of pages or of text can do."""
-        for button in (self.fit_width, self.fit_page, self.dim, self.thumbnails):
-            button.setEnabled(has_pages)
-            button.setVisible(has_pages and self.width() >= _NARROW)
         self._has_pages = has_pages
         self._fit_in()
 
@@ -223,17 +228,20 @@ class DocumentHeader(QWidget):
         elif not other.isChecked():
             self.pane_wanted.emit("")
 
-    _has_pages = True
-
     def _fit_in(self) -> None:
         """Leave out what matters least where there is little room."""
         width = self.width()
         for button in (self.fit_width, self.fit_page, self.dim):
             button.setVisible(self._has_pages and width >= _NARROW)
-        self.thumbnails.setVisible(self._has_pages)
         self._percent.setVisible(width >= _NARROW)
-        self.zoom_in.setVisible(width >= _NARROWEST)
-        self.zoom_out.setVisible(width >= _NARROWEST)
+        for button in (self.zoom_in, self.zoom_out):
+            button.setVisible(width >= _NARROWER)
+        self.thumbnails.setVisible(self._has_pages and width >= _NARROWEST)
+        self._of.setVisible(width >= _NARROWEST)
+
+    def minimumSizeHint(self) -> QSize:
+        """Narrow: much is left out then."""
+        return QSize(260, super().minimumSizeHint().height())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fit in."""

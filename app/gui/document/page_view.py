@@ -156,9 +156,9 @@ class PageView(DocumentView):
         if self.sender() is not self._thread or self._thread is None:
             return
         self.pictures.put(key, image)
-        self._update_page(key.index)
-        if all(wanted in self.pictures for wanted in self._keys(key.index)):
-            self.drawn.emit(key.index + 1)
+        self._update_page(key.page)
+        if all(wanted in self.pictures for wanted in self._keys(key.page)):
+            self.drawn.emit(key.page + 1)
 
     # Geometry.
 

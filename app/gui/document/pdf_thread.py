@@ -36,7 +36,7 @@ class PictureKey(NamedTuple):
     """A part of a picture of a page.
 
     Attributes:
-        index: of the page, from 0.
+        page: its index, from 0.
         width: of the whole picture, in device pixels.
         height: likewise.
         left: where the part starts in the whole.
@@ -45,7 +45,7 @@ class PictureKey(NamedTuple):
         part_height: likewise.
     """
 
-    index: int
+    page: int
     width: int
     height: int
     left: int
@@ -215,7 +215,7 @@ class PdfThread(QThread):
             logger.warning("no memory for a picture of %d x %d", key.part_width, key.part_height)
             return None
         image.fill(0xFFFFFFFF)
-        page = self._page(document, key.index)
+        page = self._page(document, key.page)
         if page is None:
             return image
         return image if _render(page, key, image, lambda: self._is_stale) else None

@@ -40,14 +40,14 @@ class PictureStore:
         if key in self._pictures:
             return
         self._pictures[key] = picture
-        self._by_page.setdefault(key.index, []).append(key)
+        self._by_page.setdefault(key.page, []).append(key)
         self.size_bytes += picture.sizeInBytes()
         while self.size_bytes > self._budget and len(self._pictures) > 1:
             oldest, dropped = self._pictures.popitem(last=False)
             self.size_bytes -= dropped.sizeInBytes()
-            self._by_page[oldest.index].remove(oldest)
-            if not self._by_page[oldest.index]:
-                del self._by_page[oldest.index]
+            self._by_page[oldest.page].remove(oldest)
+            if not self._by_page[oldest.page]:
+                del self._by_page[oldest.page]
 
     def stand_in(self, index: int) -> tuple[PictureKey, QImage] | None:
         """The largest picture of a whole page, of whatever size."""

@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import cast
 
 from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QFont, QFontMetricsF, QTextLayout, QTextLine, QTextOption
@@ -169,10 +170,10 @@ def rects_in(part: SetBlock, span: Span) -> list[QRectF]:
 
 
 def _rect(line: QTextLine, start: int, end: int, top: float) -> QRectF:
-    left, right = _x_of(line, start), _x_of(line, end)
+    left, right = _x_of(line, start), min(_x_of(line, end), line.naturalTextWidth())
     return QRectF(min(left, right), top + line.y(), abs(right - left), line.height())
 
 
 def _x_of(line: QTextLine, cursor: int) -> float:
-    x = line.cursorToX(cursor)
-    return float(x[0] if isinstance(x, tuple) else x)
+    x = line.cursorToX(cursor)  # with the cursor as it may have been moved, where the bindings give both
+    return float(cast("tuple[float, int]", x)[0] if isinstance(x, tuple) else cast("float", x))

@@ -102,7 +102,7 @@ class TextView(DocumentView):
     def offset_at(self, point: QPoint, *, exact: bool) -> int | None:
         if self._column is None:
             return None
-        y = point.y() + self.verticalScrollBar().value() - _TOP
+        y: float = point.y() + self.verticalScrollBar().value() - _TOP
         index = self._column.index_at(y)
         piece, _ = self._column.piece(index)
         y -= self._column.top(index)

@@ -57,6 +57,7 @@ class Thumbnails(QListView):
         self.activated.connect(self._go)
         self.pictures = PictureStore(_BUDGET_BYTES)
         self._thread: PdfThread | None = None
+        self._pages: _Pages | None = None
         self._sizes: list[tuple[float, float]] = []
         self._soon = QTimer(self, singleShot=True, interval=30)
         self._soon.timeout.connect(self._ask)
@@ -68,7 +69,8 @@ class Thumbnails(QListView):
         """Show the pages of a document that a thread has opened; sizes are in points, [num_pages]."""
         self.clear()
         self._thread, self._sizes = thread, sizes
-        self.setModel(_Pages(pages, self))
+        self._pages = _Pages(pages, self)
+        self.setModel(self._pages)
         thread.picture_ready.connect(self._take)
         thread.sized.connect(self._take_sizes)
         self._soon.start()
@@ -79,18 +81,17 @@ class Thumbnails(QListView):
             self._thread.picture_ready.disconnect(self._take)
             self._thread.sized.disconnect(self._take_sizes)
         self._thread = None
-        model = self.model()
+        before, self._pages = self._pages, None
         self.setModel(None)
-        if model is not None:
-            model.deleteLater()
+        if before is not None:
+            before.deleteLater()
         self.pictures.clear()
 
     def show_page(self, number: int) -> None:
         """Mark the page that is looked at."""
-        model = self.model()
-        if model is None:
+        if self._pages is None:
             return
-        index = model.index(number - 1, 0)
+        index = self._pages.index(number - 1, 0)
         if index != self.currentIndex():
             self.setCurrentIndex(index)
 
@@ -105,9 +106,9 @@ class Thumbnails(QListView):
         self.page_wanted.emit(index.row() + 1)
 
     def _take(self, key: PictureKey, image: QImage) -> None:
-        if self.sender() is self._thread and self._thread is not None and key == self.key_of(key.index):
+        if self.sender() is self._thread and self._thread is not None and key == self.key_of(key.page):
             self.pictures.put(key, image)
-            self.update(self.model().index(key.index, 0))
+            self.update(self.model().index(key.page, 0))
 
     def _take_sizes(self, sizes: list[tuple[float, float]]) -> None:
         if self.sender() is self._thread:
@@ -153,7 +154,7 @@ class _Painter(QStyledItemDelegate):
         return QSize(_WIDTH + 2 * _PADDING, _HEIGHT + _LABEL + _PADDING)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        tone = tones(self._view)
+        tone = tones(self._view.window())
         density = self._view.devicePixelRatioF()
         key = self._view.key_of(index.row())
         size = QSize(round(key.width / density), round(key.height / density))
