@@ -16,7 +16,7 @@ from engine.agent.run import RunSpec
 from engine.backends.base import ModelInfo
 from engine.documents.model import Document
 from engine.errors import ResumeRefusedError
-from engine.traces import counting, creation, library, queries, search
+from engine.traces import counting, creation, library, overview, queries, search
 from engine.traces.checkpoint import Checkpoint, find_run, read_checkpoint
 from engine.traces.counting import DocumentCount
 from engine.traces.creation import Parent, PlannedChunk
@@ -24,6 +24,7 @@ from engine.traces.database import connect, damaged, store_errors, transaction, 
 from engine.traces.events import spec_from_json
 from engine.traces.lease import take
 from engine.traces.migrations import migrate
+from engine.traces.overview import DocumentUse, RunHead
 from engine.traces.rows import (
     CallRow,
     ChunkRow,
@@ -96,6 +97,10 @@ class TraceStore:
     def close(self) -> None:
         """Close the connection; writers must be closed before."""
         self.db.close()
+
+    def interrupt(self) -> None:
+        """Make the query that runs end with an error. The one method that another thread may call."""
+        self.db.conn.interrupt()
 
     def __enter__(self) -> Self:
         return self
@@ -230,6 +235,11 @@ class TraceStore:
         return queries.list_runs(self.db, limit)
 
     @_mapped
+    def list_heads(self) -> list[RunHead]:
+        """Runs as a list shows them, the newest first; for thousands of them."""
+        return overview.list_heads(self.db)
+
+    @_mapped
     def get_run(self, run_id: str) -> RunRow:
         """A run, by its id or the beginning of it.
 
@@ -247,6 +257,11 @@ class TraceStore:
     def list_documents(self) -> list[DocumentRow]:
         """All documents, the newest first."""
         return queries.list_documents(self.db)
+
+    @_mapped
+    def document_uses(self) -> dict[str, DocumentUse]:
+        """By content hash, the runs that read a document: how many, and when last."""
+        return overview.document_uses(self.db)
 
     @_mapped
     def chunks(self, run_id: str) -> list[ChunkRow]:
