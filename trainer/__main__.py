@@ -1,4 +1,4 @@
-"""Command line: ``python -m trainer starter`` trains, ``python -m trainer export`` writes GGUF."""
+"""Command line: ``starter`` trains, ``export`` writes it as GGUF, ``import`` and ``adapter`` any other checkpoint."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from trainer.gguf import command
 from trainer.gguf_export import ExportInfo
 from trainer.stages import Course
 from trainer.starter import export_checkpoint, train
@@ -30,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--output", type=Path, required=True, help="file to write or replace")
     export.add_argument("--chunk-tokens", type=int, default=ExportInfo().chunk_tokens)
     export.add_argument("--memory-tokens", type=int, default=ExportInfo().memory_tokens)
+    command.add_parsers(commands)
     return parser
 
 
@@ -39,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     if options.threads:
         torch.set_num_threads(options.threads)
+    if options.command in ("import", "adapter"):
+        return command.run(options)
     if options.command == "export":
         info = ExportInfo(chunk_tokens=options.chunk_tokens, memory_tokens=options.memory_tokens)
         print(export_checkpoint(options.work, options.output, info))

@@ -14,10 +14,10 @@ from engine.evaluation.facts import FactGenerator
 from trainer import corpus as corpora
 from trainer.batching import RoundMaker
 from trainer.examples import Renderer
+from trainer.gguf.parity import Parity
 from trainer.gguf_export import ExportInfo, export
 from trainer.lists import TRAINING_LISTS, with_corpus_words
 from trainer.model import Shape, StarterModel
-from trainer.parity import Parity
 from trainer.tasks import Mix, TaskMaker
 from trainer.text import TextSource
 from trainer.tokens import Codec, train_tokenizer

@@ -1,6 +1,6 @@
 """The tokenizer is lossless, its special tokens are single, and data cannot forge them."""
 
-from trainer.parity import TEXTS
+from trainer.gguf.corpus import TEXTS
 from trainer.tokens import SPECIAL_TOKENS, Codec
 
 

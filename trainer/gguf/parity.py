@@ -57,10 +57,10 @@ class Limits:
 LIMITS: dict[str, Limits] = {
     "f32": Limits(nmse=1e-4, mean_kl_nats=1e-3, top1=0.995),
     "f16": Limits(nmse=1e-4, mean_kl_nats=1e-3, top1=0.995),
-    "bf16": Limits(nmse=5e-3, mean_kl_nats=1e-2, top1=0.97),
-    "q8_0": Limits(nmse=5e-3, mean_kl_nats=1e-2, top1=0.97),
-    "q5_k_m": Limits(nmse=5e-2, mean_kl_nats=1e-1, top1=0.93),
-    "q4_k_m": Limits(nmse=1e-1, mean_kl_nats=2e-1, top1=0.90),
+    "bf16": Limits(nmse=2e-3, mean_kl_nats=5e-3, top1=0.98),
+    "q8_0": Limits(nmse=5e-3, mean_kl_nats=1e-2, top1=0.98),
+    "q5_k_m": Limits(nmse=6e-2, mean_kl_nats=1.2e-1, top1=0.93),
+    "q4_k_m": Limits(nmse=1.5e-1, mean_kl_nats=3e-1, top1=0.85),
 }
 
 

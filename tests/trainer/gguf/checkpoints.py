@@ -133,5 +133,5 @@ def _enliven(model: torch.nn.Module) -> None:
             parameter.normal_(std=0.15)
         else:
             # What is added to the residual stream is kept small, as in a trained network: else errors explode.
-            gain = 0.5 if name.endswith(("o_proj.weight", "down_proj.weight")) else 1.0
+            gain = 0.4 if name.endswith(("o_proj.weight", "down_proj.weight")) else 1.0
             parameter.normal_(std=gain * parameter.shape[1] ** -0.5)
