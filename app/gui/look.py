@@ -121,7 +121,11 @@ DARK = Tones(
 
 def tones(widget: QWidget) -> Tones:
     """The colours of the scheme that `widget` is shown in."""
-    return DARK if widget.palette().color(QPalette.ColorRole.Window).lightness() < 128 else LIGHT
+    # Style sheets make the window colour of views transparent black, so that theirs says nothing about the scheme.
+    ground = widget.palette().color(QPalette.ColorRole.Window)
+    if ground.alpha() < 255:
+        ground = QGuiApplication.palette().color(QPalette.ColorRole.Window)
+    return DARK if ground.lightness() < 128 else LIGHT
 
 
 def set_role(widget: QWidget, role: str) -> None:

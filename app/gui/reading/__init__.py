@@ -1,0 +1,1 @@
+"""The third column: asking, live memory, evidence, answer; drawn from one `ReadingState`, live or from the trace."""
