@@ -293,6 +293,16 @@ class Session:
             rates = measure_rates(backend, prompts, config, cancel=self._cancel)
             return Measurement(model=backend.info, config=config, rates=rates)
 
+    @contextmanager
+    def opened(self) -> Iterator[tuple[Backend, PromptSet]]:
+        """The chosen model with its wording, for whoever asks it directly, such as an evaluation.
+
+        Raises:
+            engine.errors.PalimpsestError: it cannot be opened.
+        """
+        with self._model(self._choice.model) as (backend, prompts, _):
+            yield backend, prompts
+
     def resume(self, run_id: str, *, password: str | None = None) -> Result:
         """Go on with a run that was stopped, killed or failed; a finished one is only reported.
 

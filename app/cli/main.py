@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import bench, gui, library, reading, serve, traces
+from app.cli import bench, evaluate, gui, library, reading, serve, traces
 
 app = typer.Typer(
     help="Answers questions about documents of any length, offline, by reading every page.",
@@ -29,6 +29,7 @@ app.command("search")(library.search)
 app.command("count")(library.count)
 app.command("verify")(traces.verify)
 app.command("bench")(bench.bench)
+app.command("eval")(evaluate.eval_)
 app.command("serve")(serve.serve)
 app.command("gui")(gui.gui)
 models.command("list")(library.list_models)

@@ -1,14 +1,14 @@
 """What a reader does chunk by chunk: evidence missed, false alarms, and the accuracy that these rates predict.
 
-A reading of m chunks is right if its evidence is picked, nothing spoils the memory, and the answer is drawn from
-it. With p_miss the share of evidence chunks whose evidence is not in the memory afterwards, p_false the share of
-other chunks that changed the memory, k evidence chunks, and p_answer the share of right answers where all evidence
-was in the memory at the end:
+A reading is right if its evidence is picked, nothing spoils the memory, and the answer is drawn from it. It has k
+chunks with evidence, l with a look-alike and m that are plain. With p_miss the share of evidence chunks whose evidence
+is not in the memory afterwards, p_alike and p_plain the shares of the other two kinds that changed the memory, and
+p_answer the share of right answers where all evidence was in the memory at the end:
 
-    upper = (1 - p_miss)^k * p_answer                      no false alarm does harm
-    lower = (1 - p_miss)^k * (1 - p_false)^(m - k) * p_answer    every false alarm spoils the answer
+    upper = (1 - p_miss)^k * p_answer                                  no false alarm does harm
+    lower = (1 - p_miss)^k * (1 - p_alike)^l * (1 - p_plain)^m * p_answer    every false alarm spoils the answer
 
-These assume that chunks are independent and that the rates do not depend on the length. Where the measured accuracy
+With the length only m grows, so that p_plain decides how accuracy falls. The formulas assume that chunks are independent and that the rates do not depend on the length. Where the measured accuracy
 lies below `lower`, something else goes wrong with length; where it lies between, it says how harmful false alarms
 are.
 """
@@ -68,16 +68,24 @@ class ChunkCounts:
             count=self.look_alike_alarms + self.plain_alarms, total=self.look_alikes + self.plain
         )
 
+    @property
+    def alarm_plain(self) -> Proportion:
+        """Plain chunks that changed the memory."""
+        return Proportion(count=self.plain_alarms, total=self.plain)
+
+    @property
+    def alarm_look_alike(self) -> Proportion:
+        """Chunks with a look-alike that changed the memory."""
+        return Proportion(count=self.look_alike_alarms, total=self.look_alikes)
+
     def as_dict(self) -> dict[str, Any]:
         """Counts with their rates and 95 % Wilson intervals, for a report."""
         others = self.look_alikes + self.plain
         return {
             "missed": self.miss.as_dict(),
             "false_alarms": self.false_alarm.as_dict(),
-            "false_alarms_plain": Proportion(count=self.plain_alarms, total=self.plain).as_dict(),
-            "false_alarms_look_alikes": Proportion(
-                count=self.look_alike_alarms, total=self.look_alikes
-            ).as_dict(),
+            "false_alarms_plain": self.alarm_plain.as_dict(),
+            "false_alarms_look_alikes": self.alarm_look_alike.as_dict(),
             "evidence_lost": Proportion(count=self.lost, total=others).as_dict(),
         }
 
@@ -98,21 +106,19 @@ class Prediction:
     upper: float
 
 
-def predict(
-    *, miss: float, false_alarm: float, answer: float, num_chunks: float, num_evidence: float = 1.0
-) -> Prediction:
+def predict(rates: ChunkCounts, *, answer: float, chunks: ChunkCounts, num_readings: int = 1) -> Prediction:
     """Accuracy at a length.
 
     Args:
-        miss: p_miss.
-        false_alarm: p_false.
+        rates: where p_miss, p_alike and p_plain come from.
         answer: p_answer.
-        num_chunks: m, mean chunks of a reading.
-        num_evidence: k, mean evidence chunks of a reading.
+        chunks: chunks of the readings of this length: k, l and m are their means.
+        num_readings: number of these readings.
     """
-    upper = (1 - miss) ** num_evidence * answer
-    spoiled = (1 - false_alarm) ** max(0.0, num_chunks - num_evidence)
-    return Prediction(lower=upper * spoiled, upper=upper)
+    upper: float = (1 - rates.miss.value) ** (chunks.evidence / num_readings) * answer
+    spared: float = (1 - rates.alarm_look_alike.value) ** (chunks.look_alikes / num_readings)
+    spared *= (1 - rates.alarm_plain.value) ** (chunks.plain / num_readings)
+    return Prediction(lower=upper * spared, upper=upper)
 
 
 class ChunkWatch:

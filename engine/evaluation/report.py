@@ -13,7 +13,7 @@ from engine.evaluation.metrics import Proportion
 from engine.evaluation.runner import Scope
 from engine.evaluation.scoring import METRICS
 from engine.evaluation.store import EvaluationStore, Result
-from engine.evaluation.systems import System
+from engine.evaluation.systems import Identified
 
 NUM_POSITIONS = 5
 """Parts of a document that accuracy by evidence position is given for."""
@@ -160,7 +160,7 @@ class Report:
 
 def make_report(
     scope: Scope,
-    systems: Sequence[System],
+    systems: Sequence[Identified],
     store: EvaluationStore,
     *,
     chunks_alone: ChunkCounts | None = None,
@@ -185,7 +185,7 @@ def make_report(
 
 
 def _system_report(
-    system: System, results: Sequence[Result], first: Sequence[Result], alone: ChunkCounts | None
+    system: Identified, results: Sequence[Result], first: Sequence[Result], alone: ChunkCounts | None
 ) -> SystemReport:
     by_length = _grouped(results, length_of)
     return SystemReport(
@@ -273,11 +273,10 @@ def _predictions(
         known = [result for result in group if result.outcome.chunks.evidence]
         if known:
             predictions[length] = predict(
-                miss=counts.miss.value,
-                false_alarm=counts.false_alarm.value,
+                counts,
                 answer=sum(seen) / len(seen),
-                num_chunks=sum(result.outcome.num_chunks for result in known) / len(known),
-                num_evidence=sum(result.outcome.chunks.evidence for result in known) / len(known),
+                chunks=total(result.outcome.chunks for result in known),
+                num_readings=len(known),
             )
     return predictions
 

@@ -20,7 +20,7 @@ from engine.evaluation.chunk_rates import ChunkCounts
 from engine.evaluation.items import Item
 from engine.evaluation.migrations import MIGRATIONS
 from engine.evaluation.scoring import Score, score
-from engine.evaluation.systems import Outcome, System
+from engine.evaluation.systems import Identified, Outcome
 from engine.evaluation.tasks.base import Task, task_key
 from engine.traces.database import Row, connect, fetch, fetch_one, insert, store_errors, transaction
 from engine.traces.migrations import migrate
@@ -115,7 +115,7 @@ class EvaluationStore:
         self.close()
 
     @_mapped
-    def done(self, task: Task, system: System) -> set[tuple[int, int]]:
+    def done(self, task: Task, system: Identified) -> set[tuple[int, int]]:
         """Lengths and numbers of the items that this system has ended."""
         rows = fetch(
             self.db,
@@ -127,7 +127,7 @@ class EvaluationStore:
 
     @_mapped
     def save(
-        self, task: Task, system: System, *, length_tokens: int, index: int, item: Item, outcome: Outcome
+        self, task: Task, system: Identified, *, length_tokens: int, index: int, item: Item, outcome: Outcome
     ) -> None:
         """Keep an outcome; the first one stays if another process was faster."""
         values = {
@@ -170,7 +170,9 @@ class EvaluationStore:
         return insert(self.db, table, {"key": key, "name": name, column: text})
 
     @_mapped
-    def results(self, task: Task, system: System, *, lengths: Iterable[int], num_items: int) -> list[Result]:
+    def results(
+        self, task: Task, system: Identified, *, lengths: Iterable[int], num_items: int
+    ) -> list[Result]:
         """Stored results of these lengths and the first so many items, by length and number."""
         rows = fetch(
             self.db,

@@ -63,8 +63,8 @@ OnOutcome = Callable[[int, Outcome], None]
 """Told the number of an item among those given, and what came of it, as soon as it is known."""
 
 
-class System(Protocol):
-    """Something that answers questions on documents."""
+class Identified(Protocol):
+    """What results are kept under."""
 
     @property
     def name(self) -> str:
@@ -73,8 +73,20 @@ class System(Protocol):
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """All that decides what it answers, as plain values."""
+        """All that decides what a system answers, as plain values."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A system whose model may have been closed: its results can still be looked up."""
+
+    name: str
+    identity: Mapping[str, Any]
+
+
+class System(Identified, Protocol):
+    """Something that answers questions on documents."""
 
     @property
     def side_by_side(self) -> int:

@@ -5,61 +5,48 @@ import io
 from collections.abc import Sequence
 
 from engine.evaluation.bootstrap import Estimate
+from engine.evaluation.chunk_rates import ChunkCounts
 from engine.evaluation.report import Report, Summary, SystemReport
 
-HEADINGS = (
-    "system",
-    "length",
-    "n",
-    "exact",
-    "F1",
-    "contains",
-    "in memory",
-    "predicted exact",
-    "chunk missed",
-    "false alarm",
-    "failed",
-    "no fit",
-)
+HEADINGS = ("system", "length", "n", "exact", "F1", "contains", "in memory", "predicted", "failed", "no fit")
 
 
-def rows(report: Report) -> list[tuple[str, ...]]:
-    """A row for every system and length, and one over all where there are several lengths; as of `HEADINGS`."""
+def rows(report: Report, *, is_brief: bool = False) -> list[tuple[str, ...]]:
+    """A row for every system and length, and one over all where there are several lengths; as of `HEADINGS`.
+
+    Args:
+        report: what to show.
+        is_brief: intervals of the strict match alone, for narrow screens.
+    """
     lines: list[tuple[str, ...]] = []
     for system in report.systems:
         for length, summary in system.by_length.items():
-            lines.append(_row(system, length, summary))
+            lines.append(_row(system, length, summary, is_brief))
         if len(system.by_length) > 1:
-            lines.append(_row(system, None, system.overall))
+            lines.append(_row(system, None, system.overall, is_brief))
     return lines
 
 
-def _row(system: SystemReport, length: int | None, summary: Summary) -> tuple[str, ...]:
+def _row(system: SystemReport, length: int | None, summary: Summary, is_brief: bool) -> tuple[str, ...]:
     predicted = system.predicted.get(length) if length is not None else None
-    chunks = system.chunks if length is None or len(system.by_length) == 1 else None
+    exact, *others = (*summary.metrics.values(), summary.in_memory)
     return (
         system.name,
         f"{length:,}" if length is not None else "all",
         str(summary.n),
-        *(_with_interval(estimate) for estimate in summary.metrics.values()),
-        _with_interval(summary.in_memory),
+        _with_interval(exact),
+        *(_plain(one) if is_brief else _with_interval(one) for one in others),
         f"{_percent(predicted.lower)} to {_percent(predicted.upper)}" if predicted else "",
-        f"{chunks.miss.count} of {chunks.miss.total}" if chunks and chunks.miss.total else "",
-        f"{chunks.false_alarm.count} of {chunks.false_alarm.total}"
-        if chunks and chunks.false_alarm.total
-        else "",
         str(summary.failed or ""),
         str(summary.does_not_fit or ""),
     )
 
 
-def position_rows(report: Report) -> list[tuple[str, ...]]:
+def position_rows(report: Report, *, is_brief: bool = False) -> list[tuple[str, ...]]:
     """A row for every system: share found in each part of the documents."""
+    show = _plain if is_brief else _with_interval
     return [
-        (
-            system.name,
-            *(f"{_with_interval(part.found)} (n {part.n})" if part.n else "" for part in system.by_position),
-        )
+        (system.name, *(f"{show(part.found)} (n {part.n})" if part.n else "" for part in system.by_position))
         for system in report.systems
         if system.by_position
     ]
@@ -71,9 +58,14 @@ def position_headings(report: Report) -> tuple[str, ...]:
     return ("system", *(f"{part.low:.0%} to {part.high:.0%}" for part in parts))
 
 
-def difference_lines(report: Report) -> list[str]:
-    """A sentence for every baseline: how much better or worse the evaluated system is on the same questions."""
-    lines = []
+def notes(report: Report) -> list[str]:
+    """Sentences below the tables: chunks read alone, and how the evaluated system stands against each baseline."""
+    first = report.systems[0]
+    lines = (
+        [_chunk_line(f"Chunks in the readings of {first.name}", first.chunks)] if first.chunks.total else []
+    )
+    if report.chunks_alone is not None:
+        lines.append(_chunk_line("Chunks read alone", report.chunks_alone))
     for system in report.systems[1:]:
         shares = [
             f"{label} {100 * one.value:+.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
@@ -96,14 +88,15 @@ def markdown(report: Report) -> str:
     if positions:
         parts += ["Found (lenient containment), by where the evidence stands in the document:"]
         parts += [_table(position_headings(report), positions)]
-    if report.chunks_alone is not None:
-        alone = report.chunks_alone
-        parts.append(
-            f"Chunks read alone: missed {alone.missed} of {alone.evidence}; false alarms {alone.plain_alarms} of "
-            f"{alone.plain} plain and {alone.look_alike_alarms} of {alone.look_alikes} with a look-alike."
-        )
-    parts += difference_lines(report)
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *notes(report)]) + "\n"
+
+
+def _chunk_line(what: str, counts: ChunkCounts) -> str:
+    return (
+        f"{what}: missed {counts.missed} of {counts.evidence} with evidence; false alarms {counts.plain_alarms} of "
+        f"{counts.plain} plain and {counts.look_alike_alarms} of {counts.look_alikes} with a look-alike; "
+        f"evidence lost {counts.lost} times."
+    )
 
 
 def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -127,6 +120,10 @@ def _with_interval(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
     return f"{_percent(estimate.value)} [{_percent(estimate.low)}, {_percent(estimate.high)}]"
+
+
+def _plain(estimate: Estimate | None) -> str:
+    return "" if estimate is None else _percent(estimate.value)
 
 
 def _percent(share: float) -> str:
