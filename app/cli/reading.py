@@ -366,3 +366,25 @@ def branch(
         quiet=quiet,
         as_json=as_json,
     )
+
+
+def follow_up(
+    run: options.RunId,
+    question: Annotated[str, typer.Option("-q", "--question", help="What else you want to know.")],
+    model: options.RunModel = None,
+    context_tokens: options.ContextTokens = None,
+    threads: options.Threads = None,
+    gpu_layers: options.GpuLayers = None,
+    kv_type: options.KvCacheType = None,
+    server: options.Server = None,
+    vllm: options.Vllm = None,
+    prompts: options.Prompts = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    data: options.DataDir = None,
+) -> None:
+    """Ask something else of what a finished run remembers; nothing is read again."""
+    choice = options.model_choice(
+        model, context_tokens, threads, gpu_layers, None, kv_type, None, server, vllm, prompts
+    )
+    _conduct(lambda session: session.follow_up(run, question), choice, data, quiet=quiet, as_json=as_json)
