@@ -1,4 +1,4 @@
-"""Commands about documents and models: search, count, models list."""
+"""Commands about documents: search, count."""
 
 import json
 from dataclasses import asdict
@@ -6,11 +6,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from app.cli import options
-from engine.models import catalogue
 from engine.paths import data_dir, trace_database
 from engine.traces.store import TraceStore
 
@@ -56,22 +54,3 @@ def count(
         )
         more = f" and {len(found.pages) - 20} more pages" if len(found.pages) > 20 else ""
         console.print(f"  {found.document}: {found.count:,}; pages {pages}{more}", markup=False)
-
-
-def list_models(as_json: options.Json = False, data: options.DataDir = None) -> None:
-    """List the bundled model and the GGUF files in the data folder's `models`."""
-    found = catalogue.list_models(data_dir(data))
-    if as_json:
-        rows = [
-            {"name": m.name, "path": str(m.path), "size_bytes": m.size_bytes, "bundled": m.is_bundled}
-            for m in found
-        ]
-        print(json.dumps(rows, ensure_ascii=False))
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "size", "", "path"):
-        table.add_column(heading, overflow="fold")
-    for model in found:
-        size = f"{model.size_bytes / 1e6:,.1f} MB"
-        table.add_row(model.name, size, "bundled" if model.is_bundled else "", str(model.path))
-    Console(highlight=False).print(table)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli import bench, evaluate, gui, library, reading, serve, traces
+from app.cli import models as model_commands
 
 app = typer.Typer(
     help="Answers questions about documents of any length, offline, by reading every page.",
@@ -33,7 +34,8 @@ app.command("bench")(bench.bench)
 app.command("eval")(evaluate.eval_)
 app.command("serve")(serve.serve)
 app.command("gui")(gui.gui)
-models.command("list")(library.list_models)
+models.command("list")(model_commands.list_models)
+models.command("import")(model_commands.import_model)
 app.add_typer(models, name="models")
 
 

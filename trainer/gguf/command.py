@@ -7,8 +7,10 @@ With ``--json`` every line on standard output is one object with a key ``event``
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,6 @@ from typing import Any
 from engine.errors import PalimpsestError
 from trainer.gguf.importing import KINDS, Report, Step, export_adapter, import_checkpoint
 from trainer.gguf.parity import FailedParityError, Parity
-from trainer.gguf.writer import FileInfo
 
 EXIT_FAILED = 4
 EXIT_CANCELLED = 130
@@ -38,6 +39,11 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     two.add_argument("--output", type=Path, required=True, help="file to write or replace")
     for parser in (one, two):
         parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
+        parser.add_argument(
+            "--while-stdin-is-open",
+            action="store_true",
+            help="stop when standard input is closed: whoever asked is gone",
+        )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
         # Others' notes must not come between a program and its reader.
         logging.getLogger().setLevel(logging.WARNING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if options.while_stdin_is_open:
+        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     try:
         report = _work(options, _Teller(is_json=options.json))
     except KeyboardInterrupt:
@@ -60,6 +68,13 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _stop_at_end_of_input() -> None:
+    while os.read(0, 4096):
+        pass
+    # A real signal, which also interrupts the wait for a child.
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def _work(options: argparse.Namespace, tell: Callable[[Step], None]) -> Report:
     if options.command == "adapter":
         return export_adapter(options.checkpoint, options.adapter, options.output, progress=tell)
@@ -68,7 +83,7 @@ def _work(options: argparse.Namespace, tell: Callable[[Step], None]) -> Report:
         options.output,
         kind=KINDS[options.type],
         adapter=options.adapter,
-        info=FileInfo(name=options.name) if options.name else None,
+        name=options.name,
         progress=tell,
     )
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import ConversionError, NoSpaceError
+from engine.models.output import check_space, put_in_place, workspace
 from trainer.gguf.checkpoint import open_checkpoint
 from trainer.gguf.lora import Adapter, read_adapter, write_adapter
-from trainer.gguf.output import check_space, put_in_place, workspace
 from trainer.gguf.parity import LIMITS, Evaluate, Limits, Parity, Reference, compare
 from trainer.gguf.quantise import BITS, QuantType, TensorTypes, quantise
 from trainer.gguf.runtime import idle_threads
@@ -72,6 +72,7 @@ def import_checkpoint(
     *,
     kind: Kind = FloatType.F16,
     adapter: Path | None = None,
+    name: str | None = None,
     info: FileInfo | None = None,
     limits: Mapping[str, Limits] | None = None,
     evaluate: Evaluate | None = None,
@@ -85,7 +86,8 @@ def import_checkpoint(
         output: file to write; replaced only by one that passes.
         kind: type of its weights; a quantised file is made from an F16 file that has passed.
         adapter: folder of a LoRA adapter to merge.
-        info: what the file says of itself; None = the checkpoint's name and licence.
+        name: what the file calls itself; None = as the folder is called.
+        info: all that the file says of itself; None = its name and the checkpoint's licence.
         limits: what the file may differ by, by type; None = `trainer.gguf.parity.LIMITS`.
         evaluate: measures a quantised file beside the F16 file.
         prompts: token ids to compare logits on; None = fixed passages.
@@ -107,7 +109,7 @@ def import_checkpoint(
     part = None if adapter is None else read_adapter(adapter, source.shape)
     base_kind = kind if isinstance(kind, FloatType) else FloatType.F16
     check_space(output.parent, _needed_bytes(source, kind))
-    info = info or FileInfo(name=source.checkpoint.name, license=source.checkpoint.license)
+    info = info or FileInfo(name=name or source.checkpoint.name, license=source.checkpoint.license)
     with _write_errors(output), workspace(output) as scratch:
         base_path = scratch / f"{base_kind.value}.gguf"
         merged = _with_adapter(source, part)
