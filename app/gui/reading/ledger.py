@@ -88,7 +88,8 @@ class Ledger:
         for begun, ended in self._stays.get(text, ()):
             if (begun is None or begun <= position) and (ended is None or position < ended):
                 return begun
-        return self._present.get(text)
+        begun = self._present.get(text)
+        return None if begun is None or begun > position else begun
 
     def forgotten(self, position: int, most: int) -> list[Lost]:
         """What stood in the memory once and does not after the step at `position`: the latest, last first."""

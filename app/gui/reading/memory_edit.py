@@ -28,7 +28,7 @@ class MemoryEdit(QWidget):
         self.text.setTabChangesFocus(True)
         self.text.setMinimumHeight(140)
         self._weight = label("", "caption")
-        self._branch = button("", "branch", "primary")
+        self._branch = button(self.tr("Read on from here"), "branch", "primary")
         cancel = button(self.tr("Cancel"), role="quiet")
         layout = column(self)
         for widget in (self._says, self.text, self._weight):
