@@ -43,28 +43,26 @@ class _Run:
 
     def takes(self, box: Rect) -> bool:
         """Whether a character that follows goes on with this run."""
-        if self.is_upright is not True and self._follows(
-            (self.top, self.bottom, box.top, box.bottom), (self.left, self.right, box.left, box.right)
-        ):
-            self.is_upright = False
-            return True
-        if self.is_upright is not False and self._follows(
-            (self.left, self.right, box.left, box.right), (self.top, self.bottom, box.top, box.bottom)
-        ):
-            self.is_upright = True
-            return True
+        for is_upright in (False, True) if self.is_upright is None else (self.is_upright,):
+            if self._follows(box, is_upright, is_sure=self.is_upright is not None):
+                self.is_upright = is_upright
+                return True
         return False
 
-    def _follows(
-        self, across: tuple[float, float, float, float], along: tuple[float, float, float, float]
-    ) -> bool:
-        overlap = min(across[1], across[3]) - max(across[0], across[2])
-        smaller = max(min(across[1] - across[0], across[3] - across[2]), 0.1)
-        height = max(across[1] - across[0], across[3] - across[2], 1.0)
-        gap = max(along[0], along[2]) - min(along[1], along[3])
-        # Letters with nothing in common but the line, such as a comma after a quotation mark, still lie close.
-        is_beside = overlap >= _MIN_OVERLAP * smaller or (gap < 0.5 * height and overlap > -0.6 * height)
-        return is_beside and gap <= _MAX_GAP * height
+    def _follows(self, box: Rect, is_upright: bool, *, is_sure: bool) -> bool:
+        run_across, run_along = (self.top, self.bottom), (self.left, self.right)
+        box_across, box_along = (box.top, box.bottom), (box.left, box.right)
+        if is_upright:
+            run_across, run_along, box_across, box_along = run_along, run_across, box_along, box_across
+        run_height, box_height = run_across[1] - run_across[0], box_across[1] - box_across[0]
+        overlap = min(run_across[1], box_across[1]) - max(run_across[0], box_across[0])
+        height = max(run_height, box_height, 1.0)
+        gap = max(run_along[0], box_along[0]) - min(run_along[1], box_along[1])
+        if overlap >= _MIN_OVERLAP * max(min(run_height, box_height), 0.1):
+            return gap <= _MAX_GAP * height
+        # Signs with nothing in common but the line, such as a full stop behind a quotation mark, lie close.
+        is_near = gap < 0.5 * height and overlap > -0.6 * height
+        return is_near and (is_sure or gap > -0.1 * height)
 
     def add(self, index: int, box: Rect) -> None:
         self.end = index + 1

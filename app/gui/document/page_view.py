@@ -20,6 +20,7 @@ _READING_LINE = 0.3
 """Of the view's height: the page that crosses it is the one that is looked at, and places are brought to it."""
 _SHADOW = 5
 _ROUNDING = 2.0
+_MAX_RANGE = 2**31 - 1
 
 
 class PageView(DocumentView):
@@ -245,17 +246,18 @@ class PageView(DocumentView):
         view = self.viewport().size()
         self.verticalScrollBar().setPageStep(view.height())
         self.verticalScrollBar().setSingleStep(48)
-        self.verticalScrollBar().setRange(0, max(self._layout.height - view.height(), 0))
+        self.verticalScrollBar().setRange(0, min(max(self._layout.height - view.height(), 0), _MAX_RANGE))
         self.horizontalScrollBar().setPageStep(view.width())
         self.horizontalScrollBar().setSingleStep(48)
-        self.horizontalScrollBar().setRange(0, max(self._layout.width - view.width(), 0))
+        self.horizontalScrollBar().setRange(0, min(max(self._layout.width - view.width(), 0), _MAX_RANGE))
 
     def _relayout(self) -> None:
         """Lay out anew; what is at the reading line stays there."""
         if self._layout is None:
             return
         line = _READING_LINE * self.viewport().height()
-        y = self.verticalScrollBar().value() + line
+        y = self.scroll_target() + line  # a scrolling that is going on arrives at once
+        self.stop_scrolling()
         index = self._layout.index_at(y)
         before = self._sheet(index)
         part = (y - before.top) / before.height

@@ -30,6 +30,8 @@ _KEPT_PAGES = 4
 _FIRST_SIZES = 200
 _SIZES_AT_ONCE = 100
 _LETTER = (612.0, 792.0)
+_LONGEST_POINTS = 200_000.0
+"""Fourteen times what the format allows; a page that claims more is broken."""
 
 
 class PictureKey(NamedTuple):
@@ -244,14 +246,15 @@ class PdfThread(QThread):
 
 
 def _size(document: "PdfDocument", index: int) -> tuple[float, float]:
-    """Width and height of a page in points; those of a letter for a page without any."""
+    """Width and height of a page in points; those of a letter for a page without any that can be shown."""
     from pypdfium2 import PdfiumError
 
     try:
         width, height = document.get_page_size(index)
     except PdfiumError:
         return _LETTER
-    return (float(width), float(height)) if width >= 1 and height >= 1 else _LETTER
+    is_sound = 1 <= width <= _LONGEST_POINTS and 1 <= height <= _LONGEST_POINTS
+    return (float(width), float(height)) if is_sound else _LETTER
 
 
 def _characters(document: "PdfDocument", index: int) -> PageCharacters:

@@ -229,6 +229,10 @@ class TextView(DocumentView):
         """Set the text anew; the character at the reading line stays there."""
         if self._column is None:
             return
+        if self.scroll_target() != self.verticalScrollBar().value():
+            target = self.scroll_target()
+            self.stop_scrolling()
+            self.verticalScrollBar().setValue(target)
         line = round(_READING_LINE * self.viewport().height())
         middle = QPoint(self.viewport().width() // 2, line)
         offset = self.offset_at(middle, exact=False)
