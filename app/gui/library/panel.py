@@ -249,7 +249,7 @@ class LibraryPanel(QWidget):
     def _progress_strip(self) -> QFrame:
         frame = QFrame()
         layout = QVBoxLayout(frame)
-        layout.setContentsMargins(12, 4, 8, 4)
+        layout.setContentsMargins(12, 4, 12, 4)
         layout.setSpacing(4)
         self._progress_line = label("", "caption", selectable=False)
         stop = icon_button("stop", self.tr("Stop taking in files"))

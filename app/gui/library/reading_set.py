@@ -56,9 +56,7 @@ class ReadingSet(QFrame):
                 item.setData(Qt.ItemDataRole.UserRole, key)
                 self._list.addItem(item)
             self._list.setCurrentRow(min(current, len(documents) - 1))
-        self._headline.setText(
-            wording.counted(len(documents), "%1 document to read", "%1 to read, in this order")
-        )
+        self._headline.setText(wording.counted(len(documents), "%1 document to read", "%1 to read, in order"))
         height = self._list.sizeHintForRow(0) if documents else 0
         self._list.setFixedHeight(min(len(documents), _MOST_LINES) * max(height, 24) + 4)
         several = len(documents) > 1
