@@ -14,7 +14,7 @@ T = TypeVar("T")
 class Call(Protocol):
     """Runs a function on the store's thread; its value, or what went wrong, is handed over on the GUI thread.
 
-    A later call with the same `key` takes the place of one whose value was not handed over yet; None = never.
+    A later call with the same `key` takes the place of one whose value was not handed over yet; "" = never.
     """
 
     def __call__(
@@ -23,5 +23,5 @@ class Call(Protocol):
         done: Callable[[T], None],
         failed: Callable[[PalimpsestError], None],
         *,
-        key: str | None = None,
+        key: str = "",
     ) -> None: ...

@@ -160,6 +160,13 @@ class Job(QObject):
         self._is_killed = True
         self._process.kill()
 
+    def retire(self) -> None:
+        """Delete this as soon as the child is gone; it ends a moment after its last message."""
+        if self._process.state() == QProcess.ProcessState.NotRunning:
+            self.deleteLater()
+        else:
+            self._process.finished.connect(self.deleteLater)
+
     def close(self, timeout_ms: int = 3000) -> None:
         """Stop, wait until the child is gone, and kill it if that takes too long. For the end of the program."""
         self.stop()
