@@ -1,261 +1,148 @@
-"""Measures how reliably a model finds one fact in a long document, through the engine's own reading loop.
+"""Measures how reliably a model finds one fact in a long document: one report on readings and on chunks.
 
-Questions, facts and look-alikes come from lists that no training saw (`engine.evaluation.lists`), the text from
-books that no training saw (`engine.evaluation.held_back`). Reported, each with its 95 % Wilson interval:
+Everything is measured with `engine.evaluation`, as `palimpsest eval needle-multikey` does; here all of it is put
+into one report. Questions, facts and look-alikes come from lists that no training saw (`engine.evaluation.lists`),
+the text from books that no training saw (`engine.evaluation.held_back`). Reported, each with its 95 % Wilson
+interval:
 
-- readings: documents of a given length with one needle and look-alikes at random depth: is the true sentence in the
-  memory at the end, is the answer exact?
-- misses: chunks that hold the needle, read with an empty memory, in which it was not picked;
+- readings: documents of a given length with one needle and four look-alikes, the needle's depth spread evenly: is
+  the true sentence in the memory at the end, is the answer exact?
+- misses: chunks that hold the needle, read alone with an empty memory, in which it was not picked;
 - false alarms: chunks without it in which something was picked, plain and with look-alikes apart;
 - with ``--control``, the readings again with a second model, such as one of random weights.
 
-Usage: python benchmarks/needle.py --books DIR --model FILE --output report.json
+Usage: python -m benchmarks.needle --books DIR --model FILE --output report.json
 """
 
 import argparse
+import itertools
 import json
-import platform
-import random
-import re
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.agent.events import ChunkFinished, Record
-from engine.agent.memory import EMPTY
-from engine.agent.plan import ReadingPlan, default_config, make_plan
+from engine.agent.plan import default_config
 from engine.agent.prompts import PromptSet
-from engine.agent.reader import Reading, run_reading
-from engine.agent.replies import UnusableReply, parse_labels
-from engine.agent.steps import read_request
 from engine.backends.base import Backend
 from engine.backends.wishes import Wishes
-from engine.documents.model import Document, PageDraft, lay_out
-from engine.evaluation.facts import Fact, FactGenerator
-from engine.evaluation.held_back import is_held_back_book
-from engine.evaluation.lists import EVALUATION_LISTS
-from engine.evaluation.metrics import Proportion, containment, exact_match
+from engine.cancel import CancelToken
+from engine.evaluation.chunk_rates import NO_CHUNKS, ChunkCounts
+from engine.evaluation.haystack import TokenCounter
+from engine.evaluation.items import Item
+from engine.evaluation.metrics import Proportion
+from engine.evaluation.report import environment
+from engine.evaluation.scoring import score
+from engine.evaluation.sources import TextSource, text_source, texts_under
+from engine.evaluation.systems import ChunksAlone, LoopSystem, Outcome, System, reader
+from engine.evaluation.tasks.base import Materials
+from engine.evaluation.tasks.needles import NeedleTask
 from engine.models.opening import open_model, prompts_for
-from engine.text import sentence_spans
 
 CHARACTERS_PER_TOKEN = 3.6
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Haystack:
-    """A document with a question, its needle and the look-alikes."""
-
-    document: Document
-    question: str
-    needle: Fact
-
-
-class LastMemory:
-    """An observer that keeps the memory after the last chunk."""
-
-    def __init__(self) -> None:
-        self.texts: tuple[str, ...] = ()
-        self.num_updates = 0
-
-    def observe(self, record: Record) -> None:
-        """Take note of one event."""
-        if isinstance(record.event, ChunkFinished):
-            self.num_updates += record.event.memory_after != self.texts_before
-            self.texts = record.event.memory_after.texts
-            self.texts_before = record.event.memory_after
-
-    texts_before: Any = EMPTY
+_MOST_FAILURES = 20
 
 
 def held_back_paragraphs(folder: Path) -> list[list[str]]:
-    """Paragraphs of every held-back Markdown book under a folder, book by book."""
-    books: list[list[str]] = []
-    for path in sorted(folder.rglob("*.md")):
-        text = path.read_text(encoding="utf-8")
-        if is_held_back_book(path.stem, text.split("\n", 1)[0]):
-            text = re.sub(r"(?m)^(#+|-{3,})", "", text).replace("_", "")
-            parts = (" ".join(part.split()) for part in re.split(r"\n\s*\n", text))
-            books.append([part for part in parts if len(part) > 60])
-    if not books:
-        raise SystemExit(f"no held-back book under {folder}")
-    return books
+    """Paragraphs of every held-back book under a folder, book by book."""
+    return [paragraphs for _, paragraphs in texts_under(folder, held_back_only=True)]
 
 
-def haystack(
-    books: list[list[str]],
-    rng: random.Random,
-    *,
-    num_characters: int,
-    num_look_alikes: int,
-    with_needle: bool = True,
-) -> Haystack:
-    """Hide a fact and look-alikes between the sentences of a stretch of a book."""
-    facts = FactGenerator(EVALUATION_LISTS, rng)
-    fact = facts.fact()
-    book = rng.choice(books)
-    start, size, paragraphs = rng.randrange(len(book)), 0, []
-    while size < num_characters:
-        paragraphs.append(book[start % len(book)])
-        size += len(paragraphs[-1]) + 2
-        start += 1
-    hidden = [other.statement for other in facts.look_alikes(fact, num_look_alikes)]
-    for statement in [*hidden, fact.statement] if with_needle else hidden:
-        place = rng.randrange(len(paragraphs))
-        paragraphs[place] = _insert(paragraphs[place], statement, rng)
-    text = "\n\n".join(paragraphs)
-    document = Document(
-        name="haystack.txt",
-        path=Path("haystack.txt"),
-        format="text",
-        kind="section",
-        pages=lay_out([PageDraft(text=text)]),
-    )
-    return Haystack(document=document, question=facts.question(fact), needle=fact)
+def outcomes_of(system: System, items: Sequence[Item]) -> list[Outcome]:
+    """What came of each item, in order."""
+    found: dict[int, Outcome] = {}
+    system.answer(items, found.__setitem__, CancelToken())
+    return [found[number] for number in range(len(items))]
 
 
-def _insert(paragraph: str, statement: str, rng: random.Random) -> str:
-    if not statement.endswith((".", '"')):
-        # A table row or caption stands on a line of its own.
-        return f"{paragraph}\n\n{statement}"
-    # Between sentences as readers see them: behind "Mr." a fact would become part of somebody's name.
-    cut = rng.choice([start for start, _ in sentence_spans(paragraph)] or [0])
-    return f"{paragraph[:cut].rstrip()} {statement} {paragraph[cut:].lstrip()}".strip()
-
-
-def plan_for(hay: Haystack, backend: Backend, prompts: PromptSet) -> ReadingPlan:
-    """Plan a reading with the model's own settings."""
-    config = default_config(backend, prompts)
-    return make_plan([hay.document], hay.question, config=config, prompts=prompts, backend=backend)
-
-
-def picked(plan: ReadingPlan, index: int, backend: Backend) -> list[str] | None:
-    """Sentences that the model picks from one chunk with an empty memory; `None` if unusable."""
-    chunk = plan.chunks[index]
-    (completion,) = backend.generate([read_request(plan, chunk, EMPTY)])
-    try:
-        labels = parse_labels(completion.text, plan.prompts, num_items=0, num_sentences=len(chunk.units))
-    except UnusableReply:
-        return None
-    return [chunk.units[number].text for number in labels.sentences] if labels else []
-
-
-def readings(backend: Backend, prompts: PromptSet, hays: Iterator[Haystack], count: int) -> dict[str, Any]:
+def readings(system: LoopSystem, task: NeedleTask, num_tokens: int, count: int) -> dict[str, Any]:
     """Read whole documents and answer."""
-    in_memory = exact = contained = chunks = 0
-    memory_sizes = 0
-    failures: list[dict[str, Any]] = []
-    for _ in range(count):
-        hay = next(hays)
-        memory = LastMemory()
-        plan = plan_for(hay, backend, prompts)
-        answer = run_reading(Reading(plan=plan, run_id="benchmark", store=memory), backend)
-        chunks += len(plan.chunks)
-        found = any(hay.needle.value in text and hay.needle.entity.parts[-1] in text for text in memory.texts)
-        right = answer.answered and exact_match(answer.text, hay.needle.value) == 1
-        in_memory += found
-        exact += right
-        contained += answer.answered and containment(answer.text, hay.needle.value) == 1
-        memory_sizes += len(memory.texts)
-        if not (found and right) and len(failures) < 20:
-            failures.append(
-                {
-                    "question": hay.question,
-                    "needle": hay.needle.statement,
-                    "memory": memory.texts,
-                    "answer": answer.text,
-                }
-            )
+    pairs: list[tuple[Item, Outcome]] = []
+    for index in range(count):
+        item = task.item(num_tokens, index)
+        pairs += zip([item], outcomes_of(system, [item]), strict=True)
+    scores = [score(one.answer, [gold.answers for gold in item.golds]) for item, one in pairs]
+    in_memory = [all(one.in_memory) for _, one in pairs]
     return {
-        "needle_in_memory": Proportion(count=in_memory, total=count).as_dict(),
-        "answer_exact": Proportion(count=exact, total=count).as_dict(),
-        "answer_contained": Proportion(count=contained, total=count).as_dict(),
-        "mean_chunks": chunks / max(1, count),
-        "mean_memory_items": memory_sizes / max(1, count),
-        "failures": failures,
+        "needle_in_memory": Proportion(count=sum(in_memory), total=count).as_dict(),
+        "answer_exact": Proportion(count=round(sum(one.em for one in scores)), total=count).as_dict(),
+        "answer_contained": Proportion(
+            count=round(sum(one.contains for one in scores)), total=count
+        ).as_dict(),
+        "mean_chunks": sum(one.num_chunks for _, one in pairs) / max(1, count),
+        "failures": _failures(
+            pairs, [held and one.em == 1 for held, one in zip(in_memory, scores, strict=True)]
+        ),
     }
 
 
-def misses(
-    backend: Backend, prompts: PromptSet, books: list[list[str]], rng: random.Random, count: int
-) -> dict[str, Any]:
-    """Show chunks that hold the needle."""
-    missed = extra = 0
-    for number in range(count):
-        hay = haystack(books, rng, num_characters=1_000, num_look_alikes=number % 3)
-        plan = plan_for(hay, backend, prompts)
-        for index, chunk in enumerate(plan.chunks):
-            texts = [unit.text for unit in chunk.units]
-            if any(hay.needle.value in text and hay.needle.entity.parts[-1] in text for text in texts):
-                chosen = picked(plan, index, backend) or []
-                hit = [text for text in chosen if hay.needle.value in text]
-                missed += not hit
-                extra += bool(hit) and len(chosen) > len(hit)
-                break
-    return {
-        "missed": Proportion(count=missed, total=count).as_dict(),
-        "something_else_too": Proportion(count=extra, total=count).as_dict(),
-    }
+def _failures(pairs: Sequence[tuple[Item, Outcome]], is_right: Sequence[bool]) -> list[dict[str, Any]]:
+    """The first few that went wrong."""
+    wrong = (pair for pair, right in zip(pairs, is_right, strict=True) if not right)
+    return [
+        {
+            "question": item.question,
+            "needle": [item.document.text[place.start : place.end] for place in item.evidence],
+            "in_memory": all(one.in_memory),
+            "answer": one.answer,
+        }
+        for item, one in itertools.islice(wrong, _MOST_FAILURES)
+    ]
 
 
-def false_alarms(
-    backend: Backend,
-    prompts: PromptSet,
-    books: list[list[str]],
-    rng: random.Random,
-    count: int,
-    *,
-    num_look_alikes: int,
-) -> dict[str, Any]:
-    """Show chunks that do not hold what is asked for."""
-    alarms = total = unusable = 0
-    examples: list[dict[str, Any]] = []
-    while total < count:
-        size = 900 if num_look_alikes else 20_000
-        hay = haystack(books, rng, num_characters=size, num_look_alikes=num_look_alikes, with_needle=False)
-        plan = plan_for(hay, backend, prompts)
-        for index in range(1 if num_look_alikes else len(plan.chunks)):
-            chosen = picked(plan, index, backend)
-            total += 1
-            unusable += chosen is None
-            if chosen:
-                alarms += 1
-                if len(examples) < 20:
-                    examples.append({"question": hay.question, "picked": chosen})
-    return {
-        "false_alarms": Proportion(count=alarms, total=total).as_dict(),
-        "unusable_replies": unusable,
-        "examples": examples,
-    }
+def chunks(system: ChunksAlone, items: Iterator[Item], kind: str, count: int) -> ChunkCounts:
+    """Read chunks alone until there are so many of a kind (a field of `ChunkCounts`)."""
+    counts = NO_CHUNKS
+    while getattr(counts, kind) < count:
+        (outcome,) = outcomes_of(system, [next(items)])
+        counts += outcome.chunks
+    return counts
 
 
-def measure(options: argparse.Namespace, path: Path, *, readings_only: bool = False) -> dict[str, Any]:
-    """Measure one model."""
-    backend = open_model(path, wishes=Wishes(num_threads=options.threads))
-    prompts = prompts_for(backend, path)
-    books = held_back_paragraphs(options.books)
-    rng = random.Random(options.seed)
-    size = int(options.tokens * CHARACTERS_PER_TOKEN)
-
-    def hays() -> Iterator[Haystack]:
-        while True:
-            yield haystack(books, rng, num_characters=size, num_look_alikes=4)
-
-    began = time.perf_counter()
-    report: dict[str, Any] = {
-        "model": backend.info.name,
-        "fingerprint": backend.info.fingerprint,
-        "chunk_tokens": backend.info.chunk_tokens,
-        "readings": readings(backend, prompts, hays(), options.readings),
-    }
-    if not readings_only:
-        report["misses"] = misses(backend, prompts, books, rng, options.evidence_chunks)
-        for name, number in (("false_alarms_plain", 0), ("false_alarms_look_alikes", 3)):
-            count = options.plain_chunks if not number else options.look_alike_chunks
-            report[name] = false_alarms(backend, prompts, books, rng, count, num_look_alikes=number)
-    report["wall_s"] = round(time.perf_counter() - began, 1)
+def measure(options: argparse.Namespace, path: Path, text: TextSource, counter: TokenCounter | None) -> Any:
+    """Measure one model; documents are as long in the tokens of the model that is measured, or of the counter's."""
+    with closing(open_model(path, wishes=Wishes(num_threads=options.threads))) as backend:
+        prompts = prompts_for(backend, path)
+        materials = Materials(text=text, counter=counter or TokenCounter(backend.tokenize), seed=options.seed)
+        task = NeedleTask(name="needle-multikey", materials=materials, look_alikes=4)
+        config = default_config(backend, prompts)
+        report: dict[str, Any] = {
+            "model": backend.info.name,
+            "fingerprint": backend.info.fingerprint,
+            "chunk_tokens": config.chunk_tokens,
+            "readings": readings(reader(backend, prompts, config), task, options.tokens, options.readings),
+        }
+        if counter is None:
+            report |= _measure_chunks(options, backend, prompts, task)
     return report
+
+
+def _measure_chunks(
+    options: argparse.Namespace, backend: Backend, prompts: PromptSet, task: NeedleTask
+) -> dict[str, Any]:
+    config = default_config(backend, prompts)
+    system = ChunksAlone(backend, prompts, config)
+    size = config.chunk_tokens
+
+    def items(name: str, num_tokens: int, look_alikes: int) -> Iterator[Item]:
+        kind = replace(task, name=name, look_alikes=look_alikes)
+        return (kind.item(num_tokens, index) for index in itertools.count())
+
+    def alternating() -> Iterator[Item]:
+        """Chunks with the needle and none, one or two look-alikes."""
+        return itertools.chain.from_iterable(
+            zip(*(items(f"misses-{number}", size, number) for number in range(3)), strict=True)
+        )
+
+    held = chunks(system, alternating(), "evidence", options.evidence_chunks)
+    plain = chunks(system, items("plain", 25 * size, 0), "plain", options.plain_chunks)
+    alike = chunks(system, items("look-alikes", 5 * size, 4), "look_alikes", options.look_alike_chunks)
+    return {
+        "misses": {"missed": held.miss.as_dict()},
+        "false_alarms_plain": {"false_alarms": plain.alarm_plain.as_dict()},
+        "false_alarms_look_alikes": {"false_alarms": alike.alarm_look_alike.as_dict()},
+    }
 
 
 def main() -> None:
@@ -263,9 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--books", type=Path, required=True, help="folder with the held-back books as Markdown"
-    )
+    parser.add_argument("--books", type=Path, required=True, help="folder with the held-back books")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--control", type=Path, help="model for comparison, such as one of random weights")
     parser.add_argument("--output", type=Path, required=True)
@@ -277,17 +162,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20_000)
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()
+    text = text_source(options.books, held_back_only=True)
     report: dict[str, Any] = {
         "benchmark": "needle",
         "arguments": {key: str(value) for key, value in vars(options).items() if not isinstance(value, Path)},
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "result": measure(options, options.model),
+        "environment": environment(),
+        "result": measure(options, options.model, text, None),
     }
     if options.control:
-        report["control"] = measure(options, options.control, readings_only=True)
+        with closing(open_model(options.model, wishes=Wishes(num_threads=options.threads))) as measured:
+            # The same documents: lengths go by the tokenizer of the model that is measured.
+            report["control"] = measure(options, options.control, text, TokenCounter(measured.tokenize))
     options.output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(json.dumps({key: value for key, value in report["result"].items()}, indent=1)[:4_000])
+    print(json.dumps(report["result"], indent=1)[:4_000])
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ p_answer the share of right answers where all evidence was in the memory at the 
     upper = (1 - p_miss)^k * p_answer                                  no false alarm does harm
     lower = (1 - p_miss)^k * (1 - p_alike)^l * (1 - p_plain)^m * p_answer    every false alarm spoils the answer
 
-With the length only m grows, so that p_plain decides how accuracy falls. The formulas assume that chunks are independent and that the rates do not depend on the length. Where the measured accuracy
-lies below `lower`, something else goes wrong with length; where it lies between, it says how harmful false alarms
-are.
+With the length only m grows, so that p_plain decides how accuracy falls. The formulas assume that
+chunks are independent and that the rates do not depend on the length. Where the measured accuracy lies below `lower`,
+something else goes wrong with length; where it lies between, it says how harmful false alarms are.
 """
 
 from collections.abc import Iterable

@@ -141,8 +141,10 @@ def hide(
     starts = [0]
     for paragraph in paragraphs[:-1]:
         starts.append(starts[-1] + len(paragraph) + len(BREAK))
+    # Where a block and a sentence share a place, the block goes first: behind the sentence it would end no paragraph.
     slots = [
-        (_slot(text, starts, paragraphs, statement), index) for index, statement in enumerate(statements)
+        (_slot(text, starts, paragraphs, statement), not statement.is_block, index)
+        for index, statement in enumerate(statements)
     ]
     places = [Place(0, 0)] * len(statements)
     pieces: list[str] = []
@@ -153,7 +155,7 @@ def hide(
         pieces.append(piece)
         length += len(piece)
 
-    for offset, index in sorted(slots):
+    for offset, _, index in sorted(slots):
         statement = statements[index]
         add(text[done:offset])
         done = offset

@@ -5,7 +5,7 @@ import hashlib
 import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.documents.model import Document
@@ -34,7 +34,7 @@ class TextSource:
     """
 
     name: str
-    paragraphs: tuple[str, ...]
+    paragraphs: tuple[str, ...] = field(repr=False)
     content_hash: str
 
     def read_from(self, start: int) -> Iterator[str]:
@@ -70,22 +70,32 @@ def text_source(path: Path | None = None, *, held_back_only: bool = False) -> Te
     """
     if path is None:
         return sample_source()
-    files = _documents_under(path)
-    paragraphs: list[str] = []
-    names: list[str] = []
-    for file in files:
-        if held_back_only and not is_held_back_book(file.stem, _first_line(file)):
-            continue
-        document = open_document(file)
-        paragraphs += paragraphs_of(document)
-        names.append(file.stem)
-    if held_back_only and not names:
-        raise NoTextError(
-            f"There is no held-back book in {path.name}.",
-            hint="Their titles stand in engine/evaluation/held_back.py.",
-        )
+    texts = list(texts_under(path, held_back_only=held_back_only))
+    names = [name for name, _ in texts]
     name = names[0] if len(names) == 1 else f"{path.name} ({len(names)} documents)"
-    return source_of(name, paragraphs)
+    return source_of(name, [paragraph for _, paragraphs in texts for paragraph in paragraphs])
+
+
+def texts_under(path: Path, *, held_back_only: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """Name and paragraphs of a file, or of every document under a folder in the order of their names.
+
+    Args:
+        path: file or folder.
+        held_back_only: see `text_source`.
+
+    Raises:
+        engine.errors.DocumentError: a file cannot be read, or nothing is left.
+    """
+    files = _documents_under(path)
+    if held_back_only:
+        files = [file for file in files if is_held_back_book(file.stem, _first_line(file))]
+        if not files:
+            raise NoTextError(
+                f"There is no held-back book in {path.name}.",
+                hint="Their titles stand in engine/evaluation/held_back.py.",
+            )
+    for file in files:
+        yield file.stem, paragraphs_of(open_document(file))
 
 
 def _documents_under(path: Path) -> list[Path]:
