@@ -1,24 +1,13 @@
-"""Readings as files: Markdown, HTML, PDF, or everything as JSON; made in the background, put in place when complete."""
+"""Where a reading is written to, and what came of it."""
 
-import json
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QMarginsF, QObject, QSaveFile, Signal
-from PySide6.QtGui import QFont, QPageLayout, QPageSize, QPdfWriter, QTextDocument
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from app.gui.background import Background
-from app.gui.look import SERIF
-from engine.errors import PalimpsestError, StoreError
-
-if TYPE_CHECKING:
-    from engine.traces.store import TraceStore
-
-_PDF_POINTS = 10.5
-_MARGIN_MM = 22.0
-_MOST_NAME = 60
+from app.gui.reading.exporting import suggested_name, write_export
+from engine.errors import PalimpsestError
 
 
 class ExportDesk(QObject):
@@ -48,7 +37,7 @@ class ExportDesk(QObject):
             "json": self.tr("JSON"),
         }
         path, _ = QFileDialog.getSaveFileName(
-            self._window, self.tr("Export"), f"{file_stem(question)}.{kind}", f"{names[kind]} (*.{kind})"
+            self._window, self.tr("Export"), suggested_name(question, kind), f"{names[kind]} (*.{kind})"
         )
         if path:
             self.write(run_id, kind, Path(path))
@@ -64,66 +53,3 @@ class ExportDesk(QObject):
             lambda _: self.exported.emit(str(path)),
             fail,
         )
-
-
-def write_export(store: "TraceStore", run_id: str, kind: str, path: Path) -> None:
-    """Make an export and put it in place; a file that was there is replaced only by a complete one.
-
-    Raises:
-        StoreError: the run cannot be read, or the file cannot be written.
-    """
-    from app.export import html, markdown
-    from app.export.bundle import make_bundle
-
-    bundle = make_bundle(store, run_id, with_calls=kind == "json")
-    file = QSaveFile(str(path))
-    if not file.open(QSaveFile.OpenModeFlag.WriteOnly):
-        raise _not_written(path, file.errorString())
-    match kind:
-        case "json":
-            file.write(json.dumps(bundle, ensure_ascii=False, indent=1).encode("utf-8", "replace"))
-        case "md":
-            file.write(markdown.render(bundle).encode("utf-8", "replace"))
-        case "html":
-            file.write(html.render(bundle).encode("utf-8", "replace"))
-        case "pdf":
-            _print(html.render(bundle), file, bundle["question"])
-        case _:
-            file.cancelWriting()
-            raise ValueError(f"no export is called {kind!r}")
-    if not file.commit():
-        raise _not_written(path, file.errorString())
-
-
-def _print(text: str, file: QSaveFile, title: str) -> None:
-    """The HTML export on pages; without its style sheet, whose colours are those of a screen."""
-    writer = QPdfWriter(file)
-    writer.setTitle(title)
-    writer.setCreator("Palimpsest")
-    writer.setPageLayout(
-        QPageLayout(
-            QPageSize(QPageSize.PageSizeId.A4),
-            QPageLayout.Orientation.Portrait,
-            QMarginsF(_MARGIN_MM, _MARGIN_MM, _MARGIN_MM, _MARGIN_MM),
-            QPageLayout.Unit.Millimeter,
-        )
-    )
-    document = QTextDocument()
-    font = QFont()
-    font.setFamilies([*SERIF, "serif"])
-    font.setPointSizeF(_PDF_POINTS)
-    document.setDefaultFont(font)
-    document.setHtml(re.sub(r"(?s)<style>.*?</style>", "", text))
-    document.print_(writer)
-
-
-def file_stem(question: str) -> str:
-    """A file name that says what was asked."""
-    words = re.sub(r"[^\w\- ]+", "", question).split()
-    return " ".join(words)[:_MOST_NAME].strip() or "reading"
-
-
-def _not_written(path: Path, reason: str) -> StoreError:
-    return StoreError(
-        f"{path.name} cannot be written: {reason}.", hint="Choose another place, or make room there."
-    )
