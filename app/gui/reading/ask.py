@@ -196,7 +196,8 @@ class AskPanel(QWidget):
     # How
 
     def _chip(self, document: DocumentInfo) -> QFrame:
-        frame, layout = card("banner", margin=4, spacing=0)
+        frame, layout = card("banner", spacing=0)
+        layout.setContentsMargins(10, 2, 4, 2)
         name = label(one_line(document.name, 44), selectable=False)
         name.setWordWrap(False)
         name.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)

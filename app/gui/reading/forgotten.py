@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, QTimer, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QListWidget, QListWidgetItem, QWidget
 
 from app.gui.reading.ledger import Lost
@@ -12,6 +13,7 @@ from app.gui.reading.values import ChunkInfo, Place
 from app.gui.reading.words import number, one_line, page_label, say
 
 _MOST = 200
+_MOST_HEIGHT = 240
 
 
 class ForgottenList(QWidget):
@@ -57,9 +59,18 @@ class ForgottenList(QWidget):
         for each, place in self._shown:
             self._list.addItem(QListWidgetItem(_line(each, place, question)))
         self._set_visible(bool(lost))
-        self._list.setFixedHeight(min(220, 54 * len(lost) + 8))
+        self._fit()
         self._enable(-1)
         return len(lost)
+
+    def resizeEvent(self, event: QResizeEvent, /) -> None:
+        """Lines break with the width."""
+        super().resizeEvent(event)
+        QTimer.singleShot(0, self, self._fit)
+
+    def _fit(self) -> None:
+        rows = range(min(self._list.count(), 8))
+        self._list.setFixedHeight(min(_MOST_HEIGHT, sum(map(self._list.sizeHintForRow, rows)) + 6))
 
     def _set_visible(self, has_any: bool) -> None:
         for widget in (self._list, self._restore, self._show):

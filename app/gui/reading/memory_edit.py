@@ -1,6 +1,7 @@
 """Editing the memory of a step, from which a new reading branches off."""
 
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
 from app.gui.reading.parts import button, column, label, row
@@ -63,6 +64,8 @@ class MemoryEdit(QWidget):
         """Put a line at the end."""
         text = self.text.toPlainText()
         self.text.setPlainText(f"{text}\n{item}" if text.strip() else item)
+        self.text.moveCursor(QTextCursor.MoveOperation.End)
+        self.text.ensureCursorVisible()
 
     def _weigh(self) -> None:
         tokens = len(self.text.toPlainText()) * self._tokens_per_character

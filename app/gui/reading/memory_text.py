@@ -1,6 +1,6 @@
 """The memory as real text: what the last change added and removed is marked, and every sentence leads to its page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from PySide6.QtCore import QUrl, Signal
 from PySide6.QtGui import QTextBlockFormat, QTextCharFormat, QTextCursor
@@ -61,8 +61,14 @@ class MemoryText(TextView):
         if not rows:
             cursor.insertText(self.tr("Nothing has been found so far."), self.ink(tones(self).muted))
         shown = 0
+        was_gone = False
         for row in rows:
-            shown += self._insert_row(cursor, row, after, question, position, chunks, is_first=not shown)
+            begins_line = shown > 0 and (was_gone or row.tile is None or after[row.tile].startswith("\n"))
+            self._insert_row(cursor, row, begins_line=begins_line, is_first=not shown)
+            if row.tile is not None:
+                self._insert_link(cursor, after[row.tile], question, position, chunks)
+            was_gone = row.tile is None
+            shown += sum(len(piece.text) for piece in row.pieces) + 1
             if shown > _MOST_CHARACTERS:
                 cursor.insertText(" …", self.ink(tones(self).muted))
                 break
@@ -71,22 +77,8 @@ class MemoryText(TextView):
         self.setUpdatesEnabled(True)
         return counts(rows)
 
-    def _insert_row(
-        self,
-        cursor: QTextCursor,
-        row: Row,
-        after: Sequence[str],
-        question: QuestionRecord,
-        position: int,
-        chunks: Mapping[int, ChunkInfo],
-        *,
-        is_first: bool,
-    ) -> int:
-        whole = "".join(piece.text for piece in row.pieces)
-        begins_line = (
-            row.tile is None or whole.lstrip(" \t").startswith("\n") or row.pieces[0].text.startswith("\n")
-        )
-        if not is_first and begins_line:
+    def _insert_row(self, cursor: QTextCursor, row: Row, *, begins_line: bool, is_first: bool) -> None:
+        if begins_line:
             spaced = QTextBlockFormat()
             spaced.setTopMargin(6)
             cursor.insertBlock(spaced)
@@ -97,9 +89,6 @@ class MemoryText(TextView):
                 text = text.lstrip()
             cursor.insertText(text, self._format(piece.change))
             at_start = at_start and not text
-        if row.tile is not None:
-            self._insert_link(cursor, after[row.tile], question, position, chunks)
-        return len(whole) + 1
 
     def _format(self, change: str) -> QTextCharFormat:
         made = self.ink()

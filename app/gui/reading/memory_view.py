@@ -1,6 +1,6 @@
 """Live memory: what the reader knows after each step, what the step changed, what was forgotten; to edit and branch."""
 
-from PySide6.QtCore import QEvent, QTimer, Signal
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QProgressBar, QToolButton, QWidget
 
@@ -40,6 +40,9 @@ class MemoryView(QWidget):
         self._says = label("", "muted")
         self._live = QToolButton()
         self._live.setText(self.tr("Live"))
+        self._live.setIcon(icon("eye"))
+        self._live.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._live.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self._live.setCheckable(True)
         self._live.setChecked(True)
         self._live.setToolTip(self.tr("Follow the reading: always show the latest step"))
@@ -257,7 +260,6 @@ class MemoryView(QWidget):
             self.go_to(target)
 
     def _follow(self, is_live: bool) -> None:
-        self._live.setIcon(icon("eye") if is_live else icon("pause"))
         if is_live:
             self.draw()
 

@@ -188,4 +188,5 @@ def end_line(question: QuestionRecord, plan: Plan | None) -> str:
         Status.INTERRUPTED: say("The reading was interrupted."),
         Status.FAILED: say("The reading failed."),
     }
-    return f"{heads.get(question.status, '')} {where if done and total else ''}".strip()
+    head = "" if question.problem else heads.get(question.status, "")
+    return f"{head} {where if done and total else ''}".strip()

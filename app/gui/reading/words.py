@@ -97,7 +97,8 @@ def clock(seconds: float) -> str:
 
 def size(num_bytes: float) -> str:
     """ "820 MB", "1.1 GB"."""
-    return _locale().formattedDataSize(round(num_bytes), 1, QLocale.DataSizeFormat.DataSizeSIFormat)
+    decimals = 1 if num_bytes >= 1e9 else 0
+    return _locale().formattedDataSize(round(num_bytes), decimals, QLocale.DataSizeFormat.DataSizeSIFormat)
 
 
 def page_label(label: str, page: int) -> str:

@@ -140,18 +140,26 @@ def test_status_follows_what_happens(qtbot: QtBot, recorded: Recorded) -> None:
     messages = list(recorded.of(run_id).messages)
     begun = next(index for index, message in enumerate(messages) if message.name == "chunk_finished") + 1
     state = ReadingState([QUESTIONS[ANSWERED]])
-    assert state.status is Status.PLANNING
+    seen = [state.status]
     feed(state, [message for message in messages if message.name == "planned"])
-    assert state.status is Status.PLANNED
+    seen.append(state.status)
     feed(state, messages[:begun])
-    assert state.status is Status.READING
+    seen.append(state.status)
     with qtbot.waitSignal(state.status_changed):
         state.apply("paused", {})
-    assert state.status is Status.PAUSED
+    seen.append(state.status)
     state.apply("resumed", {})
-    assert state.status is Status.READING
+    seen.append(state.status)
     state.fail(Problem(message="It went away."), Status.INTERRUPTED)
-    assert state.status is Status.INTERRUPTED
+    seen.append(state.status)
+    assert seen == [
+        Status.PLANNING,
+        Status.PLANNED,
+        Status.READING,
+        Status.PAUSED,
+        Status.READING,
+        Status.INTERRUPTED,
+    ]
     assert state.status.can_resume
     assert state.questions[0].steps, "nothing is lost"
 
