@@ -97,7 +97,7 @@ class MemoryView(QWidget):
         self._edit_button.clicked.connect(self.edit)
         self._edit.cancelled.connect(self._edit.hide)
         self._edit.branch.connect(self._branch)
-        self._lost.folded.connect(lambda _: self._timer.start())
+        self._lost.folded.connect(lambda _: self.draw())
 
     # What is shown
 
