@@ -32,7 +32,7 @@ class _Call:
     function: Callable[["TraceStore"], Any]
     done: Callable[[Any], None]
     failed: Callable[[PalimpsestError], None] | None
-    key: str | None
+    key: str
     number: int
     owner: QObject | None
 
@@ -74,7 +74,7 @@ class Background(QObject):
         done: Callable[[T], None],
         failed: Callable[[PalimpsestError], None] | None = None,
         *,
-        key: str | None = None,
+        key: str = "",
         owner: QObject | None = None,
     ) -> None:
         """Call a function; its value comes back in the window's thread, in a later turn.
@@ -84,11 +84,12 @@ class Background(QObject):
             done: gets the value.
             failed: gets what went wrong as it is expected; None = the signal `failed` does. A bug is raised in the
                 window's thread.
-            key: a later call with the same key makes this one stale: it is not called, or its value is dropped.
+            key: a later call with the same key makes this one stale: it is not called, or its value is dropped; "" =
+                nothing does.
             owner: once it is deleted, nobody is told.
         """
         self._number += 1
-        if key is not None:
+        if key:
             self._newest[key] = self._number
         self._calls.put(
             _Call(function=function, done=done, failed=failed, key=key, number=self._number, owner=owner)
@@ -109,7 +110,7 @@ class Background(QObject):
             _log.error("the store's thread does not end")
 
     def _is_wanted(self, call: _Call) -> bool:
-        return call.key is None or self._newest.get(call.key) == call.number
+        return not call.key or self._newest.get(call.key) == call.number
 
     def _deliver(self, outcome: _Outcome) -> None:
         call, error = outcome.call, outcome.error
