@@ -192,9 +192,10 @@ def default_shortcuts() -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
             text("Library"),
             (
                 ("Ctrl+O", text("Open documents")),
+                ("Ctrl+Shift+O", text("Open a folder")),
                 ("Ctrl+Shift+F", text("Search all documents")),
                 ("Return", text("Open the chosen document")),
-                ("Space", text("Choose it for the next reading")),
+                ("Space", text("Add it to the next reading")),
                 ("Del", text("Remove it from the library")),
             ),
         ),
@@ -202,25 +203,28 @@ def default_shortcuts() -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
             text("Document"),
             (
                 ("Ctrl+F", text("Find in the document")),
+                ("F3", text("Next place that was found")),
+                ("Ctrl+G", text("Go to a page")),
                 ("Ctrl++", text("Larger")),
                 ("Ctrl+-", text("Smaller")),
                 ("Ctrl+0", text("Fit the width")),
-                ("Ctrl+G", text("Go to a page")),
             ),
         ),
         (
             text("Reading"),
             (
+                ("Ctrl+N", text("New question")),
                 ("Ctrl+Return", text("Read")),
                 ("Esc", text("Stop; what was read is kept")),
-                ("Ctrl+P", text("Print or export the answer")),
-                ("Alt+Left", text("Back to where you were")),
+                ("Ctrl+H", text("History")),
             ),
         ),
         (
             text("Window"),
             (
-                ("Ctrl+B", text("Show or hide the library")),
+                ("F7", text("Show or hide the library")),
+                ("F8", text("Show or hide the reading")),
+                ("F9", text("Show or hide the document")),
                 ("Ctrl+,", text("Settings")),
                 ("F1", text("This overview")),
                 ("Ctrl+Q", text("Quit")),
@@ -351,6 +355,7 @@ class PasswordDialog(QDialog):
         self._field.textChanged.connect(lambda text: accept.setEnabled(bool(text)))
         skip = button(self.tr("Leave it out"))
         skip.clicked.connect(self.reject)
+        layout.addStretch(1)
         layout.addLayout(_buttons(skip, accept))
 
     @property
@@ -394,6 +399,7 @@ class CloseDialog(QDialog):
         stay.clicked.connect(self.reject)
         stop = button(self.tr("Stop and close"))
         stop.clicked.connect(self._stop)
+        layout.addStretch(1)
         layout.addLayout(_buttons(stop, stay))
 
     def _stop(self) -> None:
@@ -442,6 +448,7 @@ class ConfirmDialog(QDialog):
         keep = button(self.tr("Cancel"))
         keep.setDefault(True)
         keep.clicked.connect(self.reject)
+        layout.addStretch(1)
         layout.addLayout(_buttons(keep, self.action_button))
 
 

@@ -74,6 +74,18 @@ QSpinBox::up-button, QSpinBox::down-button, QDoubleSpinBox::up-button, QDoubleSp
 }
 QSpinBox::up-arrow, QDoubleSpinBox::up-arrow { image: url("$styles/chevron-up.svg"); width: 11px; height: 11px; }
 QSpinBox::down-arrow, QDoubleSpinBox::down-arrow { image: url("$styles/chevron.svg"); width: 11px; height: 11px; }
+QCheckBox, QRadioButton { spacing: 8px; }
+QCheckBox::indicator, QRadioButton::indicator {
+    width: 14px; height: 14px; border: 1px solid $faint; background: $surface;
+}
+QCheckBox::indicator { border-radius: 4px; }
+QRadioButton::indicator { border-radius: 8px; }
+QCheckBox::indicator:hover, QRadioButton::indicator:hover, QCheckBox:focus::indicator, QRadioButton:focus::indicator {
+    border-color: $accent;
+}
+QCheckBox::indicator:checked { background: $accent; border-color: $accent; image: url("$styles/$check.svg"); }
+QRadioButton::indicator:checked { border: 5px solid $accent; width: 6px; height: 6px; }
+QCheckBox::indicator:disabled, QRadioButton::indicator:disabled { border-color: $line; background: $line; }
 QLineEdit[role="search"] { border-radius: 14px; padding: 5px 10px; }
 QTextBrowser, QPlainTextEdit[role="plain"], QTextEdit[role="plain"] {
     background: transparent; border: none; padding: 0;
@@ -149,6 +161,7 @@ def make_style_sheet(tones: Tones, point_size: float) -> str:
     return _SHEET.substitute(
         values,
         styles=STYLES.as_posix(),
+        check="check-dark" if tones.on_accent.lightness() < 128 else "check-light",
         accent_hover=_css(tones.accent.darker(112)),
         accent_line=_css(_faded(tones.accent, 90)),
         scroll=_css(_faded(tones.faint, 110)),

@@ -11,9 +11,10 @@ from PySide6.QtGui import (
     QPainterPath,
     QPaintEvent,
     QPen,
+    QResizeEvent,
     QShowEvent,
 )
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from app.gui.icons import icon
 from app.gui.library.dropping import paths_of
@@ -23,6 +24,8 @@ from engine.paths import RESOURCES
 
 SAMPLE = RESOURCES / "samples" / "kestrelmouth-report.pdf"
 SAMPLE_QUESTION = "What length of the North Mole was breached?"
+
+_NARROW = 520
 
 
 class Welcome(QScrollArea):
@@ -57,7 +60,7 @@ class Welcome(QScrollArea):
         layout.setSpacing(8)
         layout.addStretch(2)
         self._title = label(
-            self.tr("Ask a document anything. It is read to the last page."), selectable=False
+            self.tr("Ask a document anything.\nIt is read to the last page."), selectable=False
         )
         self._title.setSizePolicy(column.sizePolicy())
         layout.addWidget(self._title)
@@ -96,12 +99,22 @@ class Welcome(QScrollArea):
         self._title.setFont(font)
         super().showEvent(event)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """In a narrow column the button of the sample goes below its words."""
+        super().resizeEvent(event)
+        direction = QBoxLayout.Direction
+        is_narrow = event.size().width() < _NARROW
+        self._sample_layout.setDirection(direction.TopToBottom if is_narrow else direction.LeftToRight)
+
     def _sample(self) -> QWidget:
         card = QFrame()
         card.setProperty("role", "card")
-        layout = QHBoxLayout(card)
-        layout.setContentsMargins(16, 12, 12, 12)
+        outer = self._sample_layout = QBoxLayout(QBoxLayout.Direction.LeftToRight, card)
+        outer.setContentsMargins(16, 12, 12, 12)
+        outer.setSpacing(12)
+        layout = QHBoxLayout()
         layout.setSpacing(12)
+        outer.addLayout(layout, 1)
         picture = QLabel()
         picture.setPixmap(icon("book").pixmap(QSize(24, 24), self.devicePixelRatio()))
         layout.addWidget(picture, 0, Qt.AlignmentFlag.AlignTop)
@@ -118,7 +131,7 @@ class Welcome(QScrollArea):
         self.sample_button = button(self.tr("Try it with the sample"), "play")
         self.sample_button.setEnabled(SAMPLE.is_file())
         self.sample_button.clicked.connect(lambda: self.try_sample.emit(str(SAMPLE), SAMPLE_QUESTION))
-        layout.addWidget(self.sample_button, 0, Qt.AlignmentFlag.AlignVCenter)
+        outer.addWidget(self.sample_button, 0, Qt.AlignmentFlag.AlignVCenter)
         return card
 
 

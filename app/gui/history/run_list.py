@@ -151,18 +151,18 @@ class _RunDelegate(QStyledItemDelegate):
         painter.drawEllipse(dot)
         second.setLeft(second.left() + _DOT + 6)
         is_bad = run.status == "failed"
-        draw_line(painter, second, wording.outcome(run), small, tone.bad if is_bad else tone.muted)
+        draw_line(painter, second, wording.outcome(run), small, tone.bad if is_bad else tone.text)
         third = QRect(rect.left(), second.bottom() + 1, rect.width(), height)
         time_text = wording.when(run.created_at, time.time())
         time_width = QFontMetrics(small).horizontalAdvance(time_text) + 2
         names = QRect(third.left(), third.top(), max(20, third.width() - time_width - 12), height)
-        draw_line(painter, names, wording.documents(run), small, tone.faint, Qt.TextElideMode.ElideMiddle)
+        draw_line(painter, names, wording.documents(run), small, tone.muted, Qt.TextElideMode.ElideMiddle)
         draw_line(
             painter,
             QRect(third.right() - time_width, third.top(), time_width, height),
             time_text,
             small,
-            tone.faint,
+            tone.muted,
         )
 
     def _paint_progress(self, painter: QPainter, rect: QRect, run: Run, tone: Tones) -> None:

@@ -2,11 +2,30 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QPointF, QRect, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetrics, QPainter, QPainterPath, QTextLayout, QTextOption
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPointF, QRect, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QFontMetrics, QIcon, QPainter, QPainterPath, QTextLayout, QTextOption
+from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem
 
 MARGIN = 10
 GAP = 4
+
+
+class PlainIconDelegate(QStyledItemDelegate):
+    """Keeps the icon of a selected line as it is: our selection is a light wash, not a full colour."""
+
+    def initStyleOption(
+        self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        """One picture for all states."""
+        super().initStyleOption(option, index)
+        size = option.decorationSize
+        ratio = option.widget.devicePixelRatio() if option.widget else 1.0
+        picture = option.icon.pixmap(size, ratio)
+        if picture.isNull():
+            return
+        plain = QIcon(picture)
+        plain.addPixmap(picture, QIcon.Mode.Selected)
+        option.icon = plain
 
 
 def caption_font(base: QFont) -> QFont:

@@ -13,7 +13,6 @@ from PySide6.QtGui import (
     QDropEvent,
     QKeyEvent,
     QKeySequence,
-    QShortcut,
 )
 from PySide6.QtWidgets import (
     QFileDialog,
@@ -89,7 +88,6 @@ class LibraryPanel(QWidget):
         self.model = LibraryModel(self)
         self.model.chosen_changed.connect(self._chosen_changed)
         self._build()
-        QShortcut(QKeySequence.StandardKey.Open, self, self.choose_files, context=_WITHIN)
 
     # What the window calls
 
@@ -452,9 +450,6 @@ class LibraryPanel(QWidget):
         else:
             menu.addAction(icon("stop"), self.tr("Stop taking in files"), self.import_stop_wanted.emit)
         return menu
-
-
-_WITHIN = Qt.ShortcutContext.WidgetWithChildrenShortcut
 
 
 class _SearchField(QLineEdit):

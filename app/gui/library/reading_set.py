@@ -8,6 +8,7 @@ from PySide6.QtWidgets import QAbstractItemView, QFrame, QListWidget, QListWidge
 
 from app.gui.icons import icon
 from app.gui.library import wording
+from app.gui.library.painting import PlainIconDelegate
 from app.gui.look import set_role
 from app.gui.reading.parts import button, icon_button, label, row
 from app.gui.reading.words import one_line
@@ -96,6 +97,7 @@ class _OrderList(QListWidget):
         self.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
         self.setDefaultDropAction(Qt.DropAction.MoveAction)
         self.setIconSize(QSize(16, 16))
+        self.setItemDelegate(PlainIconDelegate(self))
         self.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.model().rowsMoved.connect(self.moved, Qt.ConnectionType.QueuedConnection)

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.gui.icons import icon
+from app.gui.library.painting import PlainIconDelegate
 from app.gui.offload import Offload
 from app.gui.reading.parts import button
 from app.gui.settings.model_page import ModelPage
@@ -50,6 +51,7 @@ class SettingsDialog(QDialog):
         self._list.setAccessibleName(self.tr("Pages of the settings"))
         self._list.setFixedWidth(176)
         self._list.setIconSize(QSize(18, 18))
+        self._list.setItemDelegate(PlainIconDelegate(self._list))
         self._pages = QStackedWidget()
         self._list.currentRowChanged.connect(self._pages.setCurrentIndex)
         self.model_page = ModelPage(keeper, folder, self._offload, home if home is not None else Path.home())

@@ -63,8 +63,11 @@ class ReadingPage(Page):
             _text("This machine computes up to %1 at a time.").replace("%1", str(os.cpu_count() or 1))
         )
         set_role(cores, "caption")
-        lines.addRow(_text("Threads"), self.threads)
-        lines.addRow("", cores)
+        threads = QVBoxLayout()
+        threads.setSpacing(4)
+        threads.addWidget(self.threads)
+        threads.addWidget(cores)
+        lines.addRow(_text("Threads"), threads)
         self.layers = optional_number(
             0, 10_000, automatic, value.num_gpu_layers, _text("Layers on the graphics card")
         )
