@@ -221,6 +221,4 @@ def add_rope(writer: gguf.GGUFWriter, rope: Rope) -> None:
         writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
         writer.add_rope_scaling_factor(rope.yarn.factor)
         writer.add_rope_scaling_orig_ctx_len(rope.yarn.original_tokens)
-        writer.add_rope_scaling_yarn_beta_fast(rope.yarn.beta_fast)
-        writer.add_rope_scaling_yarn_beta_slow(rope.yarn.beta_slow)
         writer.add_rope_scaling_attn_factors(yarn_scale(rope.yarn))

@@ -59,8 +59,8 @@ LIMITS: dict[str, Limits] = {
     "f16": Limits(nmse=1e-4, mean_kl_nats=1e-3, top1=0.995),
     "bf16": Limits(nmse=2e-3, mean_kl_nats=5e-3, top1=0.98),
     "q8_0": Limits(nmse=5e-3, mean_kl_nats=1e-2, top1=0.98),
-    "q5_k_m": Limits(nmse=6e-2, mean_kl_nats=1.2e-1, top1=0.93),
-    "q4_k_m": Limits(nmse=1.5e-1, mean_kl_nats=3e-1, top1=0.85),
+    "q5_k_m": Limits(nmse=5e-2, mean_kl_nats=1e-1, top1=0.95),
+    "q4_k_m": Limits(nmse=1.2e-1, mean_kl_nats=2e-1, top1=0.90),
 }
 
 

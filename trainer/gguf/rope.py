@@ -36,20 +36,16 @@ class Llama3Factors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Yarn:
-    """YaRN (arXiv 2309.00071) with its ramp and its scale of attention.
+    """YaRN (arXiv 2309.00071) with its scale of attention; the ramp is the paper's, from 32 turns to 1.
 
     Attributes:
         factor: stretch of the slow dimensions.
         original_tokens: context that the model was first trained with.
-        beta_fast: turns over the original context from which on a dimension is left alone.
-        beta_slow: turns up to which a dimension is stretched in full.
         attention_factor: scale of rotated queries and keys; None = 0.1 ln(factor) + 1, as in the paper.
     """
 
     factor: float
     original_tokens: int
-    beta_fast: float
-    beta_slow: float
     attention_factor: float | None
 
 
@@ -124,6 +120,11 @@ def _yarn(merged: Mapping[str, Any]) -> Yarn:
             "The model uses YaRN without truncation, which llama.cpp does not compute.",
             hint="No GGUF of it would be equal.",
         )
+    if any(merged.get(key) not in (None, default) for key, default in (("beta_fast", 32), ("beta_slow", 1))):
+        raise UnsupportedCheckpointError(
+            "The model uses YaRN with a ramp of its own, which llama.cpp reads for other kinds of models only.",
+            hint="No GGUF of it would be equal.",
+        )
     scales = [merged.get("mscale"), merged.get("mscale_all_dim")]
     if any(scales) and scales[0] != scales[1]:
         raise UnsupportedCheckpointError(
@@ -135,14 +136,8 @@ def _yarn(merged: Mapping[str, Any]) -> Yarn:
     return Yarn(
         factor=_number(merged, "factor", low=1.0),
         original_tokens=round(_number(merged, "original_max_position_embeddings", low=1.0)),
-        beta_fast=_number({"beta_fast": 32.0, **_present(merged)}, "beta_fast"),
-        beta_slow=_number({"beta_slow": 1.0, **_present(merged)}, "beta_slow"),
         attention_factor=None if given is None else _number({"attention_factor": given}, "attention_factor"),
     )
-
-
-def _present(merged: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in merged.items() if value is not None}
 
 
 def _number(values: Mapping[str, Any], key: str, *, low: float = 0.0) -> float:

@@ -4,6 +4,7 @@ Keys and values are cached in F32 and flash attention is off: the gate measures 
 be read with later.
 """
 
+import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,7 +83,9 @@ class ModelFile:
                 raise ModelLoadError(
                     "llama.cpp cannot load the written adapter.", hint="; ".join(list(errors)[-2:])
                 )
-        if self._lib.llama_set_adapter_lora(self._context, self._adapter, 1.0) != 0:
+        adapters = (self._lib.llama_adapter_lora_p_ctypes * 1)(self._adapter)
+        scales = (ctypes.c_float * 1)(1.0)
+        if self._lib.llama_set_adapters_lora(self._context, adapters, 1, scales) != 0:
             raise ModelLoadError("llama.cpp cannot apply the written adapter.")
 
     def ids(self, text: str, *, parse_special: bool = False, add_special: bool = False) -> list[int]:

@@ -84,9 +84,8 @@ class TensorEntry:
             raise CheckpointError(f"{self.path.name} cannot be read.", hint="Check the disk.") from exc
 
     def read(self) -> Floats:
-        """The whole tensor as F32."""
-        blocks = [block for _, block in self.rows()]
-        return np.concatenate(blocks) if len(blocks) > 1 else blocks[0]
+        """The whole tensor as F32, in memory of its own."""
+        return np.concatenate([block for _, block in self.rows()])
 
 
 def _itemsize(dtype: str) -> int:

@@ -115,22 +115,24 @@ def make_checkpoint(
     )
     torch.manual_seed(seed)
     model = getattr(transformers, f"{names[family]}ForCausalLM")(config)
-    _enliven(model)
+    _enliven(model, is_tied=bool(config.tie_word_embeddings))
     # save_pretrained of some versions adds files of its own taste; the weights' format is what matters here
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     return folder
 
 
 @torch.no_grad()
-def _enliven(model: torch.nn.Module) -> None:
+def _enliven(model: torch.nn.Module, *, is_tied: bool) -> None:
     """Weights that make every part matter: biases, norms and attention far from neutral, logits far from flat."""
     for name, parameter in model.named_parameters():
         if "norm" in name:
             parameter.copy_(1.0 + 0.2 * torch.randn_like(parameter))
         elif name.endswith("bias"):
             parameter.normal_(std=0.3)
-        elif "embed_tokens" in name or "lm_head" in name:
+        elif "lm_head" in name:
             parameter.normal_(std=0.15)
+        elif "embed_tokens" in name:
+            parameter.normal_(std=0.15 if is_tied else 0.7)
         else:
             # What is added to the residual stream is kept small, as in a trained network: else errors explode.
             gain = 0.4 if name.endswith(("o_proj.weight", "down_proj.weight")) else 1.0
