@@ -403,6 +403,8 @@ class DocumentColumn(QWidget):
     def _show_find(self, is_on: bool) -> None:
         self.find_bar.setVisible(is_on)
         if is_on:
+            if self.document is not None and self.view().page_number:
+                self.findings.start_from(self.document.pages[self.view().page_number - 1].start)
             self.find_bar.begin()
             self.findings.restart()
         else:

@@ -74,7 +74,7 @@ class Findings(QObject):
             return
         at = self.hits[self._current] if self._current is not None else None
         self.hits = hits
-        self._current = hits.index(at) if at in hits else None
+        self._current = _index_of(at, hits)
         self.found.emit()
         self._count(is_over=is_over)
         if self._goes_there and hits and self._current is None:
@@ -99,3 +99,11 @@ class Findings(QObject):
         if not total and not is_over:
             total = -1
         self._bar.show_count(self._current, total, is_more=total > MAX_HITS)
+
+
+def _index_of(span: Span | None, hits: list[Span]) -> int | None:
+    """Which of ordered hits a place is."""
+    if span is None:
+        return None
+    index = bisect_left(hits, span.start, key=lambda hit: hit.start)
+    return index if index < len(hits) and hits[index] == span else None

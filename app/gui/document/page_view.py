@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QWidget
 
 from app.gui.document.document_view import DocumentView
 from app.gui.document.page_characters import PageCharacters, Rect
-from app.gui.document.page_layout import GAP, PageLayout, Sheet, ZoomMode
+from app.gui.document.page_layout import GAP, PageLayout, PageSizes, Sheet, ZoomMode
 from app.gui.document.pdf_thread import Lane, PdfThread, PictureKey
 from app.gui.document.picture_store import PictureStore, keys_for, preview_key
 from app.gui.document.values import OpenedDocument, Span, spans_between
@@ -40,7 +40,7 @@ class PageView(DocumentView):
         self.setAccessibleName(self.tr("Pages"))
         self.pictures = PictureStore()
         self._thread: PdfThread | None = None
-        self._sizes: list[tuple[float, float]] = []
+        self._sizes = PageSizes([(1.0, 1.0)])
         self._layout: PageLayout | None = None
         self._mode: ZoomMode = "width"
         self._zoom = 1.0
@@ -69,7 +69,7 @@ class PageView(DocumentView):
         """
         self.document = document
         self._thread = thread
-        self._sizes = sizes
+        self._sizes = PageSizes(sizes)
         self.page_number = 0
         thread.picture_ready.connect(self._take_picture)
         thread.characters_ready.connect(self._take_characters)
@@ -90,7 +90,6 @@ class PageView(DocumentView):
         self.highlights, self.hits = [], []
         self.pictures.clear()
         self._characters.clear()
-        self._sizes = []
         self._settling.stop()
         self._soon.stop()
         self.viewport().update()
@@ -120,7 +119,7 @@ class PageView(DocumentView):
 
     def _take_sizes(self, sizes: list[tuple[float, float]]) -> None:
         if self.sender() is self._thread and self._thread is not None:
-            self._sizes = sizes
+            self._sizes = PageSizes(sizes)
             self._relayout()
 
     def _take_characters(self, characters: PageCharacters) -> None:
@@ -374,7 +373,6 @@ class PageView(DocumentView):
 
     def _paint_page(self, painter: QPainter, index: int, sheet: Sheet, rect: QRectF) -> None:
         _paint_shadow(painter, rect, tones(self).text)
-        painter.fillRect(rect, Qt.GlobalColor.white)
         self._paint_picture(painter, index, rect)
         painter.save()
         painter.setClipRect(rect)
@@ -393,6 +391,7 @@ class PageView(DocumentView):
         density = self.devicePixelRatioF()
         keys = self._keys(index)
         if any(key not in self.pictures for key in keys):
+            painter.fillRect(rect, Qt.GlobalColor.white)
             stand_in = self.pictures.stand_in(index)
             if stand_in is not None:
                 _paint_part(painter, stand_in[1], rect, QRectF(self.viewport().rect()))
@@ -439,12 +438,12 @@ def _paint_shadow(painter: QPainter, rect: QRectF, colour: QColor) -> None:
     """A faint edge that grows fainter outwards; a dark scheme's text colour would glow, so that it is black there."""
     shade = QColor(colour if colour.lightness() < 128 else Qt.GlobalColor.black)
     painter.save()
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    for step in range(_SHADOW, 0, -1):
-        shade.setAlpha(7)
-        painter.setBrush(shade)
-        painter.drawRoundedRect(rect.adjusted(-step, -step + 1, step, step + 1), step, step)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    for step in range(1, _SHADOW + 1):
+        shade.setAlpha(7 * (_SHADOW + 1 - step))
+        painter.setPen(shade)
+        edge = step - 0.5
+        painter.drawRect(rect.adjusted(-edge, -edge + 1, edge, edge + 1))
     painter.restore()
 
 
