@@ -37,7 +37,7 @@ class ChunkCounts:
         look_alike_alarms: those of them that changed the memory.
         plain: chunks that hold neither.
         plain_alarms: those of them that changed the memory.
-        lost: chunks without evidence that threw evidence out of the memory.
+        lost: chunks, of all three kinds, that threw evidence of other chunks out of the memory.
     """
 
     evidence: int = 0
@@ -80,13 +80,12 @@ class ChunkCounts:
 
     def as_dict(self) -> dict[str, Any]:
         """Counts with their rates and 95 % Wilson intervals, for a report."""
-        others = self.look_alikes + self.plain
         return {
             "missed": self.miss.as_dict(),
             "false_alarms": self.false_alarm.as_dict(),
             "false_alarms_plain": self.alarm_plain.as_dict(),
             "false_alarms_look_alikes": self.alarm_look_alike.as_dict(),
-            "evidence_lost": Proportion(count=self.lost, total=others).as_dict(),
+            "evidence_lost": Proportion(count=self.lost, total=self.total).as_dict(),
         }
 
 
@@ -152,12 +151,12 @@ class ChunkWatch:
 
     def _judge(self, chunk: Chunk, before: Memory, after: Memory) -> ChunkCounts:
         here = [place for place in self._evidence if place.overlaps(chunk.start, chunk.end)]
-        if here:
-            missed = not all(self._holds(after, place) for place in here)
-            return ChunkCounts(evidence=1, missed=int(missed))
         changed = int(before != after)
         known = [place for place in self._evidence if changed and self._holds(before, place)]
-        lost = int(any(not self._holds(after, place) for place in known))
+        lost = int(any(not self._holds(after, place) for place in known if place not in here))
+        if here:
+            missed = not all(self._holds(after, place) for place in here)
+            return ChunkCounts(evidence=1, missed=int(missed), lost=lost)
         if (
             self._mode is Mode.FAITHFUL
         ):  # every chunk rewrites the memory; what counts is whether it does harm

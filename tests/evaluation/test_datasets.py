@@ -69,9 +69,19 @@ MUSIQUE = [
         "answer_aliases": ["Marl"],
         "answerable": True,
         "paragraphs": [
-            {"idx": 0, "title": "Quill", "paragraph_text": "Ada Quill worked for Marl & Co.", "is_supporting": True},
+            {
+                "idx": 0,
+                "title": "Quill",
+                "paragraph_text": "Ada Quill worked for Marl & Co.",
+                "is_supporting": True,
+            },
             {"idx": 1, "title": "Rain", "paragraph_text": "Rain falls.", "is_supporting": False},
-            {"idx": 2, "title": "Marl & Co", "paragraph_text": "Otto Marl founded it.", "is_supporting": True},
+            {
+                "idx": 2,
+                "title": "Marl & Co",
+                "paragraph_text": "Otto Marl founded it.",
+                "is_supporting": True,
+            },
         ],
     }
 ]
@@ -134,7 +144,7 @@ def test_held_back_articles_alone(data: Path) -> None:
     dataset = load_dataset(write(data, "both.json", SQUAD), held_back_only=True)
     assert {passage.title for passage in dataset.passages} == {"Steam engine"}
     assert dataset.content_hash != load_dataset(data / "both.json").content_hash
-    geology = {"data": [SQUAD["data"][1]]}  # type: ignore[index]
+    geology = {"data": [SQUAD["data"][1]]}
     with pytest.raises(PlanError, match="no question"):
         load_dataset(write(data, "geology.json", geology), held_back_only=True)
 
@@ -189,16 +199,22 @@ def test_items_hold_the_evidence_and_no_other_passage_mentions_the_answer(
             for start, end in spans
         }
         assert {item.document.text[place.start : place.end] for place in item.evidence} == expected
-        own = sum(passage.text.count(answer) for passage in question.passages for answer in question.answers[:1])
+        own = sum(
+            passage.text.count(answer) for passage in question.passages for answer in question.answers[:1]
+        )
         if question.answers:
             assert item.document.text.count(question.answers[0]) == own
         else:
             assert item.golds == ()
 
 
-def test_all_lengths_ask_the_same_questions_and_no_more_than_there_are(data: Path, materials: Materials) -> None:
+def test_all_lengths_ask_the_same_questions_and_no_more_than_there_are(
+    data: Path, materials: Materials
+) -> None:
     task = PassagesTask(materials=materials, dataset=load_dataset(write(data, "q.json", SQUAD)))
-    assert {task.item(1_000, n).question for n in range(2)} == {task.item(3_000, n).question for n in range(2)}
+    assert {task.item(1_000, n).question for n in range(2)} == {
+        task.item(3_000, n).question for n in range(2)
+    }
     assert task.item(1_000, 0).question == task.item(3_000, 0).question
     with pytest.raises(PlanError, match="2 questions, not 3"):
         task.item(1_000, 2)

@@ -1,5 +1,7 @@
 """Documents have the length that was asked for, and statements stand where it is said."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -63,7 +65,7 @@ def test_depths_are_spread_evenly_whatever_the_number_of_items() -> None:
             bins[int(5 * depth)] += 1
         assert max(bins) - min(bins) <= 3, (count, bins)
     four = sorted(depths(4, seed="x", index=3))
-    assert [b - a for a, b in zip(four, four[1:], strict=False)] == pytest.approx([0.25] * 3)
+    assert [b - a for a, b in pairwise(four)] == pytest.approx([0.25] * 3)
 
 
 def test_the_bundled_text_has_no_sentence_twice_before_all_were_there() -> None:

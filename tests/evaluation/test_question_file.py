@@ -20,7 +20,7 @@ def counter() -> TokenCounter:
 def test_json_lines_with_text_and_documents(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "quay.txt").write_text(TEXT, "utf-8")
-    lines = [
+    lines: list[dict[str, object]] = [
         {"id": "a", "question": "Who built it?", "answers": ["Ansel Brodersen"], "context": TEXT},
         {"id": 2, "question": "What did it cost?", "answers": ["9,000 crowns"], "document": "docs/quay.txt"},
         {"question": "Who paid?", "answers": [], "context": TEXT, "quote": ""},
@@ -103,7 +103,7 @@ def test_bad_files(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="no question"):
         load_questions(path, counter())
     path.write_text('{"id": "a", "question": "q", "answers": [], "context": "y"}\n' * 2, "utf-8")
-    with pytest.raises(PlanError, match="'a' stands in mine.jsonl more than once"):
+    with pytest.raises(PlanError, match=r"'a' stands in mine\.jsonl more than once"):
         load_questions(path, counter())
     csv = tmp_path / "mine.csv"
     csv.write_text("frage,antwort\nwer,er\n", "utf-8")
@@ -113,9 +113,7 @@ def test_bad_files(tmp_path: Path) -> None:
 
 def test_the_sample_questions_can_be_asked() -> None:
     folder = RESOURCES / "samples"
-    task = load_questions(
-        folder / "questions.jsonl", counter(), document=folder / "kestrelmouth-report.pdf"
-    )
+    task = load_questions(folder / "questions.jsonl", counter(), document=folder / "kestrelmouth-report.pdf")
     item = task.item(0, 0)
     assert task.size == 40
     assert item.evidence
