@@ -10,7 +10,7 @@ from app.gui.reading.parts import Section, TextView, button, card, column, is_ne
 from app.gui.reading.record import QuestionRecord
 from app.gui.reading.state import ReadingState
 from app.gui.reading.values import Answer, DocumentInfo, Status
-from app.gui.reading.words import duration, mode_name, number, one_line, plural, say
+from app.gui.reading.words import duration, fill, mode_name, number, one_line, plural, translate
 
 _DRAW_EVERY_MS = 33
 _MOST_INCIDENTS = 500
@@ -155,9 +155,15 @@ class AnswerView(QWidget):
 
     @property
     def has_something(self) -> bool:
-        """Whether there is an answer, or the beginning of one, or anything to say about it."""
+        """Whether there is an answer, or the beginning of one, or replies that needed handling."""
         question = self._question
-        return question is not None and bool(question.answer or self._streamed_answer or question.incidents)
+        return self.has_answer or bool(question and question.incidents)
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether there is an answer, or the beginning of one."""
+        question = self._question
+        return question is not None and bool(question.answer or self._streamed_answer)
 
     def copy(self) -> None:
         """Put question, answer and quotes on the clipboard, formatted and plain."""
@@ -204,24 +210,32 @@ class AnswerView(QWidget):
         self._coverage.setVisible(coverage is not None)
         if coverage is not None:
             self._coverage.show_coverage(coverage)
-        self._draw_incidents(question)
+        self.draw_incidents()
         self._facts.setText(self._describe(question) if question else "")
         is_finished = question is not None and question.status is Status.FINISHED
         self._facts.setVisible(is_finished)
         self._actions.setVisible(is_finished)
         self._further.setVisible(is_finished)
 
-    def _draw_incidents(self, question: QuestionRecord | None) -> None:
+    def draw_incidents(self) -> None:
+        """Draw what needed handling anew."""
+        question = self._question
         incidents = question.incidents if question else []
         self._incidents_part.setVisible(bool(incidents))
         self._incidents_part.set_title(
-            plural(len(incidents), "1 reply needed handling", "%1 replies needed handling")
+            plural(
+                len(incidents),
+                translate("Reading", "1 reply needed handling"),
+                translate("Reading", "%1 replies needed handling", None, len(incidents)),
+            )
         )
         self._incidents.setPlainText(
             incident_lines(
                 [
                     (
-                        self.tr("Answer") if each.chunk is None else say("Step %1", number(each.chunk)),
+                        self.tr("Answer")
+                        if each.chunk is None
+                        else fill(translate("Reading", "Step %1"), number(each.chunk)),
                         each.kind,
                         each.detail,
                     )
@@ -235,9 +249,11 @@ class AnswerView(QWidget):
         parts = [one_line(plan.model, 80), mode_name(plan.mode)] if plan else []
         if question.cost is not None:
             parts.append(duration(question.cost.wall_s))
-            parts.append(say("%1 tokens read, %2 written", *map(number, _tokens(question))))
+            parts.append(
+                fill(translate("Reading", "%1 tokens read, %2 written"), *map(number, _tokens(question)))
+            )
         if question.run_id:
-            parts.append(say("reading %1", question.run_id))
+            parts.append(fill(translate("Reading", "reading %1"), question.run_id))
         return " · ".join(part for part in parts if part)
 
     def _regenerate(self) -> None:

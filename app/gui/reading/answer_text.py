@@ -155,6 +155,6 @@ def _breaks(text: str) -> str:
 
 def _whence(claim: Claim, documents: Sequence[DocumentInfo]) -> str:
     if claim.place is None:
-        return translate("not verified")
+        return translate("Reading", "not verified")
     name = documents[claim.place.document].name if claim.place.document < len(documents) else ""
     return f"{one_line(name, 200)}, {page_label(claim.place.label, claim.place.page)}"

@@ -13,7 +13,7 @@ from app.gui.reading.options import OptionsForm
 from app.gui.reading.parts import FlowLayout, Section, button, card, column, icon_button, label, row
 from app.gui.reading.questions import read_questions, split_lines
 from app.gui.reading.values import DocumentInfo
-from app.gui.reading.words import number, one_line, plural
+from app.gui.reading.words import number, one_line, plural, translate
 from app.worker.protocol import Options
 from engine.errors import PlanError
 
@@ -167,7 +167,16 @@ class AskPanel(QWidget):
             self._chips.addWidget(self._chip(document))
         left = len(self._documents) - _MOST_CHIPS
         if left > 0:
-            self._chips.addWidget(label(plural(left, "and 1 more", "and %1 more"), "muted"))
+            self._chips.addWidget(
+                label(
+                    plural(
+                        left,
+                        translate("Reading", "and 1 more"),
+                        translate("Reading", "and %1 more", None, left),
+                    ),
+                    "muted",
+                )
+            )
         self._chip_area.setVisible(bool(self._documents))
         self._no_documents.setVisible(not self._documents)
         self._refresh()
@@ -222,7 +231,13 @@ class AskPanel(QWidget):
     def _refresh(self) -> None:
         count = len(self.questions)
         is_many = self._many.isChecked()
-        self._count.setText(plural(count, "1 question", "%1 questions") if is_many and count else "")
+        self._count.setText(
+            plural(
+                count, translate("Reading", "1 question"), translate("Reading", "%1 questions", None, count)
+            )
+            if is_many and count
+            else ""
+        )
         self._read.setEnabled(bool(count and self._documents))
         self.options_form.apart.setEnabled(is_many)
 
@@ -239,5 +254,17 @@ class AskPanel(QWidget):
 
 def _extent(document: DocumentInfo) -> str:
     if document.kind == "page":
-        return plural(document.pages, "1 page", "%1 pages")
-    return plural(document.pages, "1 section", "%1 sections") if document.pages else number(0)
+        return plural(
+            document.pages,
+            translate("Reading", "1 page"),
+            translate("Reading", "%1 pages", None, document.pages),
+        )
+    return (
+        plural(
+            document.pages,
+            translate("Reading", "1 section"),
+            translate("Reading", "%1 sections", None, document.pages),
+        )
+        if document.pages
+        else number(0)
+    )

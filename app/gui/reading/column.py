@@ -1,8 +1,8 @@
 """The reading column: asks, shows the plan, the memory as it grows, the evidence and the answer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import QTimer, Signal, SignalInstance
 from PySide6.QtWidgets import QFrame, QScrollArea, QSizePolicy, QWidget
 
 from app.gui.look import set_role
@@ -17,7 +17,7 @@ from app.gui.reading.question_list import QuestionList
 from app.gui.reading.record import QuestionRecord
 from app.gui.reading.state import ReadingState
 from app.gui.reading.values import DocumentInfo, Place, Problem, Status
-from app.gui.reading.words import page_label, plural, safe_text, say
+from app.gui.reading.words import fill, page_label, plural, safe_text, translate
 
 _DRAW_EVERY_MS = 80
 _MOST_QUESTION_CHARACTERS = 2000
@@ -162,11 +162,13 @@ class ReadingColumn(QWidget):
     def set_state(self, state: ReadingState | None) -> None:
         """Show a reading, or none: then there is the question box."""
         if self._state is not None:
-            self._unhook(self._state)
+            for signal, slot in self._slots(self._state):
+                signal.disconnect(slot)
         self._state = state
         self._loose_problem = None
         if state is not None:
-            self._hook(state)
+            for signal, slot in self._slots(state):
+                signal.connect(slot)
         self._draw_all()
 
     def say_problem(self, message: str, hint: str = "") -> None:
@@ -190,36 +192,21 @@ class ReadingColumn(QWidget):
 
     # What the reading says
 
-    def _hook(self, state: ReadingState) -> None:
-        state.reset.connect(self._draw_all)
-        state.planned.connect(self._draw_all)
-        state.step_added.connect(self._on_step)
-        state.evidence_added.connect(self._on_evidence)
-        state.incident_added.connect(self._on_change)
-        state.chunk_started.connect(self._on_change)
-        state.progress_changed.connect(self._soon)
-        state.streamed.connect(self._on_stream)
-        state.answered.connect(self._on_answer)
-        state.completed.connect(self._on_complete)
-        state.status_changed.connect(self._on_status)
-        state.waiting.connect(self.progress.say_waiting)
-
-    def _unhook(self, state: ReadingState) -> None:
-        for signal, slot in (
+    def _slots(self, state: ReadingState) -> list[tuple[SignalInstance, Callable[..., object]]]:
+        return [
             (state.reset, self._draw_all),
             (state.planned, self._draw_all),
             (state.step_added, self._on_step),
             (state.evidence_added, self._on_evidence),
-            (state.incident_added, self._on_change),
-            (state.chunk_started, self._on_change),
+            (state.incident_added, self._on_incident),
+            (state.chunk_started, self._on_chunk),
             (state.progress_changed, self._soon),
             (state.streamed, self._on_stream),
             (state.answered, self._on_answer),
             (state.completed, self._on_complete),
             (state.status_changed, self._on_status),
             (state.waiting, self.progress.say_waiting),
-        ):
-            signal.disconnect(slot)
+        ]
 
     def _on_step(self, index: int, _position: int) -> None:
         if index == self._index:
@@ -229,24 +216,31 @@ class ReadingColumn(QWidget):
     def _on_evidence(self, index: int, at: int) -> None:
         assert self._state is not None
         place = self._state.questions[index].excerpts[at].place
-        self._announcer.say(say("Found evidence on %1", page_label(place.label, place.page)))
+        self._announcer.say(
+            fill(translate("Reading", "Found evidence on %1"), page_label(place.label, place.page))
+        )
         self._soon()
 
-    def _on_change(self, *_: object) -> None:
+    def _on_incident(self, index: int) -> None:
+        if index == self._index:
+            self.answer.draw_incidents()
+            self._show_answer_part()
+
+    def _on_chunk(self, _index: int, _chunk: int) -> None:
         self._soon()
 
     def _on_stream(self, index: int, piece: str) -> None:
         if index == self._index:
             self.answer.streamed(piece)
-            if piece and not self._answer_part.isVisible() and self.answer.has_something:
-                self._answer_part.show()
+            if piece and self._answer_part.isHidden():
+                self._show_answer_part()
 
     def _on_answer(self, index: int) -> None:
         assert self._state is not None
         if index == self._index:
             self.answer.draw()
             self.evidence.answered()
-            self._answer_part.show()
+            self._show_answer_part()
         answer = self._state.questions[index].answer
         is_there = answer is not None and answer.answered
         words = self.tr("The answer is ready") if is_there else self.tr("The document does not say")
@@ -317,13 +311,17 @@ class ReadingColumn(QWidget):
         is_reading = status in (Status.READING, Status.PAUSED)
         self._memory_part.setVisible(has_steps or is_reading)
         self._evidence_part.setVisible(has_steps or is_reading)
-        self._answer_part.setVisible(record is not None and self.answer.has_something)
+        self._show_answer_part()
         self._draw_problem(record)
         if state is not None and record is not None:
             self._draw_progress(state, record)
             self._draw_notes(record)
         if status is None or not status.is_active:
             self.status_text.emit("")
+
+    def _show_answer_part(self) -> None:
+        self._answer_part.setVisible(self.answer.has_something)
+        self._answer_part.set_title(self.tr("Answer") if self.answer.has_answer else self.tr("Replies"))
 
     def _draw_problem(self, record: QuestionRecord | None) -> None:
         if self._loose_problem is not None:
@@ -353,9 +351,21 @@ class ReadingColumn(QWidget):
 
     def _draw_notes(self, record: QuestionRecord) -> None:
         found = len(record.excerpts)
-        self._evidence_part.set_note(plural(found, "1 excerpt", "%1 excerpts") if found else "")
+        self._evidence_part.set_note(
+            plural(found, translate("Reading", "1 excerpt"), translate("Reading", "%1 excerpts", None, found))
+            if found
+            else ""
+        )
         changes = len(record.changes)
-        self._memory_part.set_note(plural(changes, "changed once", "changed %1 times") if changes else "")
+        self._memory_part.set_note(
+            plural(
+                changes,
+                translate("Reading", "changed once"),
+                translate("Reading", "changed %1 times", None, changes),
+            )
+            if changes
+            else ""
+        )
 
     # What people do
 

@@ -9,7 +9,7 @@ from app.gui.icons import icon
 from app.gui.look import set_role
 from app.gui.reading.parts import Section, TextView, column, label, row
 from app.gui.reading.values import Coverage, Gap
-from app.gui.reading.words import number, one_line, page_label, plural, say, translate
+from app.gui.reading.words import fill, number, one_line, page_label, plural, translate
 
 _MOST_GAPS = 2000
 _NO_TEXT = "no text on this page"
@@ -44,14 +44,23 @@ class CoverageCard(QFrame):
         self._basis.setText(basis(coverage))
         self._other.setVisible(bool(coverage.read_for))
         self._other.setText(
-            say(
-                "It was read for the question “%1”: this answer rests on what that reading kept.",
+            fill(
+                translate(
+                    "Reading",
+                    "It was read for the question “%1”: this answer rests on what that reading kept.",
+                ),
                 one_line(coverage.read_for, 300),
             )
         )
         gaps = coverage.skipped
         self._more.setVisible(bool(gaps))
-        self._more.set_title(plural(len(gaps), "Which page", "Which %1 pages"))
+        self._more.set_title(
+            plural(
+                len(gaps),
+                translate("Reading", "Which page"),
+                translate("Reading", "Which %1 pages", None, len(gaps)),
+            )
+        )
         self._more.set_open(False)
         several = len({gap.document for gap in gaps}) > 1
         self._gaps.setPlainText("\n".join(_line(gap, several=several) for gap in gaps[:_MOST_GAPS]))
@@ -65,30 +74,58 @@ def headline(coverage: Coverage) -> str:
     blank = sum(gap.reason == _NO_TEXT for gap in coverage.skipped)
     missing = len(coverage.skipped) - blank
     if not missing and not blank:
-        return plural(coverage.pages, "The only page was read", "All %1 pages were read")
-    parts = [say("%1 of %2 pages were read", number(coverage.pages_read), number(coverage.pages))]
+        return plural(
+            coverage.pages,
+            translate("Reading", "The only page was read"),
+            translate("Reading", "All %1 pages were read", None, coverage.pages),
+        )
+    parts = [
+        fill(
+            translate("Reading", "%1 of %2 pages were read"),
+            number(coverage.pages_read),
+            number(coverage.pages),
+        )
+    ]
     if blank:
-        parts.append(plural(blank, "1 holds no text", "%1 hold no text"))
+        parts.append(
+            plural(
+                blank,
+                translate("Reading", "1 holds no text"),
+                translate("Reading", "%1 hold no text", None, blank),
+            )
+        )
     if missing:
-        parts.append(plural(missing, "1 was not read", "%1 were not read"))
+        parts.append(
+            plural(
+                missing,
+                translate("Reading", "1 was not read"),
+                translate("Reading", "%1 were not read", None, missing),
+            )
+        )
     return "; ".join(parts)
 
 
 def basis(coverage: Coverage) -> str:
     """How that is known."""
-    tokens = say(
-        "%1 of %2 tokens of text reached the model", number(coverage.tokens_read), number(coverage.tokens)
+    tokens = fill(
+        translate("Reading", "%1 of %2 tokens of text reached the model"),
+        number(coverage.tokens_read),
+        number(coverage.tokens),
     )
     if coverage.is_proven:
-        return tokens + ": " + translate("proven, by the very tokens that it was given.")
-    return tokens + ": " + translate("counted by the server, which proves less than the tokens themselves.")
+        return tokens + ": " + translate("Reading", "proven, by the very tokens that it was given.")
+    return (
+        tokens
+        + ": "
+        + translate("Reading", "counted by the server, which proves less than the tokens themselves.")
+    )
 
 
 def _line(gap: Gap, *, several: bool) -> str:
     place = page_label(gap.label, gap.page)
     if several:
         place = f"{one_line(gap.document, 60)}, {place}"
-    reason = translate("holds no text") if gap.reason == _NO_TEXT else one_line(gap.reason, 200)
+    reason = translate("Reading", "holds no text") if gap.reason == _NO_TEXT else one_line(gap.reason, 200)
     return f"{place}: {reason}"
 
 

@@ -20,6 +20,7 @@ from PySide6.QtGui import (
     QFont,
     QFontMetrics,
     QGuiApplication,
+    QKeyEvent,
     QKeySequence,
     QPainter,
     QResizeEvent,
@@ -34,7 +35,7 @@ from app.gui.reading.parts import column, label
 from app.gui.reading.record import QuestionRecord
 from app.gui.reading.state import ReadingState
 from app.gui.reading.values import Excerpt
-from app.gui.reading.words import number, one_line, page_label, say
+from app.gui.reading.words import fill, number, one_line, page_label, translate
 
 _MOST_LINES = 4
 _MOST_CHARACTERS = 600
@@ -120,7 +121,7 @@ class ExcerptModel(QAbstractListModel):
         place = excerpt.place
         if (place.document, place.start, place.end) in self._cited:
             return self.tr("in the answer")
-        return say("found at step %1", number(excerpt.chunk))
+        return fill(translate("Reading", "found at step %1"), number(excerpt.chunk))
 
 
 def _cited(question: QuestionRecord | None) -> set[tuple[int, int, int]]:
@@ -250,13 +251,26 @@ def _slice(text: str, start: int, length: int) -> str:
 
 
 class _View(QListView):
-    """A list that is as high as its cards, up to a limit, and breaks their lines anew with its width."""
+    """A list that breaks its lines anew with its width.
+
+    Attributes:
+        entered_by_key: the Enter key on a card.
+    """
+
+    entered_by_key = Signal(QModelIndex)
 
     def resizeEvent(self, event: QResizeEvent, /) -> None:
         """Heights depend on the width."""
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
             self.scheduleDelayedItemsLayout()
+
+    def keyPressEvent(self, event: QKeyEvent, /) -> None:
+        """Enter is as good as a click."""
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and self.currentIndex().isValid():
+            self.entered_by_key.emit(self.currentIndex())
+            return
+        super().keyPressEvent(event)
 
 
 class EvidenceView(QWidget):
@@ -297,7 +311,7 @@ class EvidenceView(QWidget):
         layout.addWidget(self._empty)
         layout.addWidget(self._list)
         self._list.clicked.connect(self._go)
-        self._list.activated.connect(self._enter)
+        self._list.entered_by_key.connect(self._go)
         self._fit()
 
     @property
@@ -353,10 +367,6 @@ class EvidenceView(QWidget):
         """Heights depend on the width."""
         super().resizeEvent(event)
         self._fit()
-
-    def _enter(self, index: _Index) -> None:
-        if not self._list.underMouse():  # a click has told already, and a double click would tell twice
-            self._go(index)
 
     def _go(self, index: _Index) -> None:
         excerpt: Excerpt | None = index.data(ExcerptRole)

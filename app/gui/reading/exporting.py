@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QBuffer, QIODevice, QMarginsF
 from PySide6.QtGui import QFont, QPageLayout, QPageSize, QPdfWriter, QTextDocument
 
-from app.gui.reading.words import one_line, say
+from app.gui.reading.words import fill, one_line, translate
 from engine.errors import PalimpsestError
 
 if TYPE_CHECKING:  # the store brings SQLite, which the window does without until it is needed
@@ -51,8 +51,12 @@ def write_export(store: "TraceStore", run_id: str, kind: str, path: Path) -> Pat
         _replace(path, content)
     except OSError as exc:
         raise PalimpsestError(
-            say("%1 cannot be written: %2.", one_line(path.name, 80), exc.strerror or type(exc).__name__),
-            hint=say("Choose another folder, or make room on the disk."),
+            fill(
+                translate("Reading", "%1 cannot be written: %2."),
+                one_line(path.name, 80),
+                exc.strerror or type(exc).__name__,
+            ),
+            hint=translate("Reading", "Choose another folder, or make room on the disk."),
         ) from exc
     return path
 

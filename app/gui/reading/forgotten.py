@@ -10,7 +10,7 @@ from app.gui.reading.ledger import Lost
 from app.gui.reading.parts import button, column, label, row
 from app.gui.reading.record import QuestionRecord, chunk_place
 from app.gui.reading.values import ChunkInfo, Place
-from app.gui.reading.words import number, one_line, page_label, say
+from app.gui.reading.words import fill, number, one_line, page_label, translate
 
 _MOST = 200
 _MOST_HEIGHT = 240
@@ -103,6 +103,6 @@ def _place(lost: Lost, question: QuestionRecord, chunks: Mapping[int, ChunkInfo]
 
 
 def _line(lost: Lost, place: Place | None, question: QuestionRecord) -> str:
-    dropped = say("dropped at step %1", number(question.steps[lost.dropped].chunk))
-    origin = page_label(place.label, place.page) if place else say("known from the start")
+    dropped = fill(translate("Reading", "dropped at step %1"), number(question.steps[lost.dropped].chunk))
+    origin = page_label(place.label, place.page) if place else translate("Reading", "known from the start")
     return f"{one_line(lost.text, 300)}\n{origin} · {dropped}"

@@ -5,7 +5,7 @@ from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QPlainTextEdit, QWidget
 
 from app.gui.reading.parts import button, column, label, row
-from app.gui.reading.words import number, say
+from app.gui.reading.words import fill, number, translate
 
 
 class MemoryEdit(QWidget):
@@ -50,13 +50,16 @@ class MemoryEdit(QWidget):
         """
         self._budget, self._tokens_per_character = budget, tokens_per_character
         self._says.setText(
-            say(
-                "Change what the reader knows after step %1, one item a line. A new reading goes on from there with "
-                "this memory; this one stays as it is.",
+            fill(
+                translate(
+                    "Reading",
+                    "Change what the reader knows after step %1, one item a line. A new reading goes on from there "
+                    "with this memory; this one stays as it is.",
+                ),
                 number(step),
             )
         )
-        self._branch.setText(say("Read on from step %1", number(step)))
+        self._branch.setText(fill(translate("Reading", "Read on from step %1"), number(step)))
         self.text.setPlainText(memory)
         self.text.setFocus()
 
@@ -69,7 +72,7 @@ class MemoryEdit(QWidget):
 
     def _weigh(self) -> None:
         tokens = len(self.text.toPlainText()) * self._tokens_per_character
-        line = say("about %1 of %2 tokens", number(tokens), number(self._budget))
+        line = fill(translate("Reading", "about %1 of %2 tokens"), number(tokens), number(self._budget))
         if self._budget and tokens > self._budget:
             line += " · " + self.tr("more than the memory may hold: the reader will have to shorten it")
         self._weight.setText(line)

@@ -13,7 +13,7 @@ from app.gui.reading.record import QuestionRecord
 from app.gui.reading.state import ReadingState
 from app.gui.reading.step_slider import StepSlider
 from app.gui.reading.values import Step
-from app.gui.reading.words import number, outcome_name, pages_label, plural, say
+from app.gui.reading.words import fill, number, outcome_name, pages_label, plural, translate
 
 _DRAW_EVERY_MS = 60
 """However fast steps arrive, the memory is drawn so often."""
@@ -139,13 +139,16 @@ class MemoryView(QWidget):
 
     def edit(self) -> None:
         """Begin to edit the memory of the step that is shown."""
-        step, plan = self._step, self._state.plan if self._state else None
-        if step is None or plan is None:
+        step, state = self._step, self._state
+        if step is None or state is None or state.plan is None:
             return
         self._live.setChecked(False)
         self._edit.show()
         self._edit.begin(
-            step.after, step.chunk, budget=plan.memory_tokens, tokens_per_character=plan.tokens_per_character
+            step.after,
+            step.chunk,
+            budget=state.plan.memory_tokens,
+            tokens_per_character=state.tokens_per_character,
         )
 
     def draw(self) -> None:
@@ -199,7 +202,7 @@ class MemoryView(QWidget):
             question, self._position, self._state.chunks, with_changes=with_changes
         )
         self._changed.setText(self._describe_change(question, added, removed) if with_changes else "")
-        self._draw_weight(question, step, plan.memory_tokens, plan.tokens_per_character)
+        self._draw_weight(question, step, plan.memory_tokens, self._state.tokens_per_character)
         lost = (
             self._forgotten.show_lost(question, self._position, self._state.chunks)
             if self._lost.is_open
@@ -215,7 +218,9 @@ class MemoryView(QWidget):
         plan = self._state.plan
         total = plan.chunks_total if plan else step.chunk
         chunk = self._state.chunk(step.chunk)
-        parts = [say("Step %1 of %2", number(step.chunk), number(max(total, step.chunk)))]
+        parts = [
+            fill(translate("Reading", "Step %1 of %2"), number(step.chunk), number(max(total, step.chunk)))
+        ]
         if chunk is not None:
             parts.append(pages_label(chunk.labels))
             if chunk.is_repeat:
@@ -226,11 +231,23 @@ class MemoryView(QWidget):
         at = question.last_change(self._position)
         if at is None:
             return self.tr("No step has changed the memory so far.")
-        parts = [say("Last changed at step %1", number(question.steps[at].chunk))]
+        parts = [fill(translate("Reading", "Last changed at step %1"), number(question.steps[at].chunk))]
         if added:
-            parts.append(plural(added, "1 word added", "%1 words added"))
+            parts.append(
+                plural(
+                    added,
+                    translate("Reading", "1 word added"),
+                    translate("Reading", "%1 words added", None, added),
+                )
+            )
         if removed:
-            parts.append(plural(removed, "1 word removed", "%1 words removed"))
+            parts.append(
+                plural(
+                    removed,
+                    translate("Reading", "1 word removed"),
+                    translate("Reading", "%1 words removed", None, removed),
+                )
+            )
         return " · ".join(parts)
 
     def _draw_weight(self, question: QuestionRecord, step: Step, budget: int, per_character: float) -> None:
@@ -239,10 +256,12 @@ class MemoryView(QWidget):
         self._fill.setVisible(budget > 0)
         self._fill.setRange(0, max(1, budget))
         self._fill.setValue(min(tokens, budget))
-        words = (
-            "%1 of %2 tokens of memory used" if exact is not None else "about %1 of %2 tokens of memory used"
+        used = (
+            translate("Reading", "about %1 of %2 tokens of memory used")
+            if exact is None
+            else translate("Reading", "%1 of %2 tokens of memory used")
         )
-        self._weight.setText(say(words, number(tokens), number(budget)) if budget else "")
+        self._weight.setText(fill(used, number(tokens), number(budget)) if budget else "")
 
     def _choose(self, position: int) -> None:
         question = self._question

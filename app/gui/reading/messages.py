@@ -28,7 +28,7 @@ def plan_from(values: Values) -> Plan:
     estimate = values.get("estimate") or {}
     return Plan(
         documents=tuple(_document(each) for each in values["documents"]),
-        chunks=tuple(_chunk(each) for each in values["chunks"]),
+        chunks=tuple(map(_chunk, values["chunks"])),
         next_chunk=values["next_chunk"] + 1,
         needs_start=bool(values.get("needs_start")),
         mode=values.get("mode") or "",
@@ -134,15 +134,15 @@ def _document(values: Values) -> DocumentInfo:
 
 def _chunk(values: Values) -> ChunkInfo:
     return ChunkInfo(
-        number=values["index"] + 1,
-        document=values["document"],
-        start=values["start"],
-        end=values["end"],
-        first_page=values["first_page"],
-        last_page=values["last_page"],
-        labels=values["labels"],
-        tokens=values["tokens"],
-        is_repeat=bool(values.get("is_repeat", False)),
+        values["index"] + 1,
+        values["document"],
+        values["start"],
+        values["end"],
+        values["first_page"],
+        values["last_page"],
+        values["labels"],
+        values["tokens"],
+        values["is_repeat"],
     )
 
 

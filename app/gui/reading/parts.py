@@ -163,7 +163,7 @@ class Section(QWidget):
         self._name()
 
     def _name(self) -> None:
-        way = translate("folds away") if self._is_open else translate("unfolds")
+        way = translate("Reading", "folds away") if self._is_open else translate("Reading", "unfolds")
         self._head.setAccessibleName(f"{self._head.text()}, {way}")
 
 

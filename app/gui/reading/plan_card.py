@@ -9,14 +9,15 @@ from app.gui.reading.record import QuestionRecord
 from app.gui.reading.values import ChunkInfo, Plan, Progress, Status
 from app.gui.reading.words import (
     clock,
+    fill,
     mode_name,
     number,
     one_line,
     pages_label,
     plural,
     rough_duration,
-    say,
     size,
+    translate,
 )
 
 _MOST_WARNINGS = 200
@@ -55,13 +56,28 @@ class PlanCard(QFrame):
         self._facts.setText(facts(plan))
         parts = [mode_name(plan.mode), one_line(plan.model, 80)]
         if num_questions > 1:
-            parts.insert(0, plural(num_questions, "1 question", "%1 questions in one pass"))
+            parts.insert(
+                0,
+                plural(
+                    num_questions,
+                    translate("Reading", "1 question"),
+                    translate("Reading", "%1 questions in one pass", None, num_questions),
+                ),
+            )
         if plan.tokens_per_s:
-            parts.append(say("%1 tokens a second, measured just now", number(plan.tokens_per_s)))
+            parts.append(
+                fill(translate("Reading", "%1 tokens a second, measured just now"), number(plan.tokens_per_s))
+            )
         self._way.setText(" · ".join(part for part in parts if part))
         warnings = plan.warnings[:_MOST_WARNINGS]
         self._warnings_part.setVisible(bool(warnings))
-        self._warnings_part.set_title(plural(len(plan.warnings), "1 thing to know", "%1 things to know"))
+        self._warnings_part.set_title(
+            plural(
+                len(plan.warnings),
+                translate("Reading", "1 thing to know"),
+                translate("Reading", "%1 things to know", None, len(plan.warnings)),
+            )
+        )
         self._warnings_part.set_open(len(warnings) <= 3)
         self._warnings.setPlainText("\n".join("⚠ " + one_line(line, 300) for line in warnings))
 
@@ -71,14 +87,20 @@ def facts(plan: Plan) -> str:
     is_paged = all(document.kind == "page" for document in plan.documents)
     left = sum(chunk.number >= plan.next_chunk for chunk in plan.chunks)
     parts = [
-        plural(plan.pages, "1 page", "%1 pages") if is_paged else plural(plan.pages, "1 part", "%1 parts"),
-        plural(left, "1 step", "%1 steps"),
-        plural(plan.tokens, "1 token", "%1 tokens"),
+        plural(plan.pages, translate("Reading", "1 page"), translate("Reading", "%1 pages", None, plan.pages))
+        if is_paged
+        else plural(
+            plan.pages, translate("Reading", "1 part"), translate("Reading", "%1 parts", None, plan.pages)
+        ),
+        plural(left, translate("Reading", "1 step"), translate("Reading", "%1 steps", None, left)),
+        plural(
+            plan.tokens, translate("Reading", "1 token"), translate("Reading", "%1 tokens", None, plan.tokens)
+        ),
     ]
     if plan.wall_s is not None:
-        parts.append(say("about %1", rough_duration(plan.wall_s)))
+        parts.append(fill(translate("Reading", "about %1"), rough_duration(plan.wall_s)))
     if plan.memory_bytes:
-        parts.append(say("%1 memory", size(plan.memory_bytes)))
+        parts.append(fill(translate("Reading", "%1 memory"), size(plan.memory_bytes)))
     return " · ".join(parts)
 
 
@@ -145,12 +167,20 @@ class ProgressPanel(QWidget):
 
     def _describe(self, status: Status, progress: Progress, plan: Plan, chunk: ChunkInfo | None) -> str:
         if status is Status.PAUSED:
-            return say(
-                "Paused after step %1 of %2", number(progress.chunks_done), number(progress.chunks_total)
+            return fill(
+                translate("Reading", "Paused after step %1 of %2"),
+                number(progress.chunks_done),
+                number(progress.chunks_total),
             )
         if progress.chunks_done >= progress.chunks_total:
             return self.tr("All read; the answer is being written")
-        parts = [say("Step %1 of %2", number(progress.chunks_done + 1), number(progress.chunks_total))]
+        parts = [
+            fill(
+                translate("Reading", "Step %1 of %2"),
+                number(progress.chunks_done + 1),
+                number(progress.chunks_total),
+            )
+        ]
         if chunk is not None:
             if len(plan.documents) > 1:
                 parts.append(one_line(plan.documents[chunk.document].name, 40))
@@ -162,9 +192,9 @@ def rates(progress: Progress) -> str:
     """ "1,240 tokens/s · 2:10 left"."""
     parts = []
     if progress.tokens_per_s:
-        parts.append(say("%1 tokens/s", number(progress.tokens_per_s)))
+        parts.append(fill(translate("Reading", "%1 tokens/s"), number(progress.tokens_per_s)))
     if progress.eta_s is not None:
-        parts.append(say("%1 left", clock(progress.eta_s)))
+        parts.append(fill(translate("Reading", "%1 left"), clock(progress.eta_s)))
     return " · ".join(parts)
 
 
@@ -172,9 +202,9 @@ def status_line(progress: Progress) -> str:
     """The same for a status bar, with the memory in use."""
     parts = [rates(progress)]
     if progress.rss_bytes:
-        parts.append(say("RAM %1", size(progress.rss_bytes)))
+        parts.append(fill(translate("Reading", "RAM %1"), size(progress.rss_bytes)))
     if progress.vram_bytes:
-        parts.append(say("VRAM %1", size(progress.vram_bytes)))
+        parts.append(fill(translate("Reading", "VRAM %1"), size(progress.vram_bytes)))
     return " · ".join(part for part in parts if part)
 
 
@@ -182,11 +212,13 @@ def end_line(question: QuestionRecord, plan: Plan | None) -> str:
     """Where a reading that did not come to its end stands."""
     total = plan.chunks_total if plan else 0
     done = question.next_chunk - 1
-    where = say("Step %1 of %2 is read, and nothing of it is lost.", number(done), number(total))
+    where = fill(
+        translate("Reading", "Step %1 of %2 is read, and nothing of it is lost."), number(done), number(total)
+    )
     heads = {
-        Status.STOPPED: say("Stopped."),
-        Status.INTERRUPTED: say("The reading was interrupted."),
-        Status.FAILED: say("The reading failed."),
+        Status.STOPPED: translate("Reading", "Stopped."),
+        Status.INTERRUPTED: translate("Reading", "The reading was interrupted."),
+        Status.FAILED: translate("Reading", "The reading failed."),
     }
     head = "" if question.problem else heads.get(question.status, "")
     return f"{head} {where if done and total else ''}".strip()

@@ -7,7 +7,7 @@ from app.gui.reading.parts import is_new_look, list_icon
 from app.gui.reading.record import QuestionRecord
 from app.gui.reading.state import ReadingState
 from app.gui.reading.values import Status
-from app.gui.reading.words import number, one_line, plural, say
+from app.gui.reading.words import number, one_line, plural, translate
 
 _ROWS = 5
 
@@ -87,20 +87,24 @@ def describe(question: QuestionRecord) -> str:
         return (
             one_line(question.answer.text, 120)
             if question.answer.answered
-            else say("The document does not say")
+            else translate("Reading", "The document does not say")
         )
     if question.status is Status.FAILED and question.problem is not None:
         return one_line(question.problem.message, 120)
     names = {
-        Status.PLANNING: say("being planned"),
-        Status.PLANNED: say("planned"),
-        Status.PAUSED: say("paused"),
-        Status.STOPPED: say("stopped"),
-        Status.INTERRUPTED: say("interrupted"),
+        Status.PLANNING: translate("Reading", "being planned"),
+        Status.PLANNED: translate("Reading", "planned"),
+        Status.PAUSED: translate("Reading", "paused"),
+        Status.STOPPED: translate("Reading", "stopped"),
+        Status.INTERRUPTED: translate("Reading", "interrupted"),
     }
     if question.status in names:
         return names[question.status]
-    return plural(len(question.excerpts), "1 excerpt so far", "%1 excerpts so far")
+    return plural(
+        len(question.excerpts),
+        translate("Reading", "1 excerpt so far"),
+        translate("Reading", "%1 excerpts so far", None, len(question.excerpts)),
+    )
 
 
 def _icon_name(question: QuestionRecord) -> str:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-from app.gui.reading.words import one_line, say
+from app.gui.reading.words import fill, one_line, translate
 from engine.errors import PlanError
 
 _MOST_BYTES = 1_000_000
@@ -29,15 +29,21 @@ def read_questions(path: Path) -> list[str]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise PlanError(
-                say("%1 is too large to be a list of questions.", name), hint=say("At most 1 MB are read.")
+                fill(translate("Reading", "%1 is too large to be a list of questions."), name),
+                hint=translate("Reading", "At most 1 MB are read."),
             )
         text = path.read_text("utf-8-sig")
     except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else say("it is not UTF-8 text")
+        reason = (
+            exc.strerror
+            if isinstance(exc, OSError) and exc.strerror
+            else translate("Reading", "it is not UTF-8 text")
+        )
         raise PlanError(
-            say("The questions in %1 cannot be read: %2.", name, reason),
-            hint=say(
-                "A text file with one question a line, or a CSV file with a column “question”, in UTF-8."
+            fill(translate("Reading", "The questions in %1 cannot be read: %2."), name, reason),
+            hint=translate(
+                "Reading",
+                "A text file with one question a line, or a CSV file with a column “question”, in UTF-8.",
             ),
         ) from exc
     if path.suffix.lower() in (".csv", ".tsv"):
@@ -45,10 +51,14 @@ def read_questions(path: Path) -> list[str]:
     else:
         questions = _tidy(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     if not questions:
-        raise PlanError(say("There is no question in %1.", name), hint=say("One question a line."))
+        raise PlanError(
+            fill(translate("Reading", "There is no question in %1."), name),
+            hint=translate("Reading", "One question a line."),
+        )
     if len(questions) > _MOST_QUESTIONS:
         raise PlanError(
-            say("%1 holds more than 1,000 questions.", name), hint=say("Ask them in several readings.")
+            fill(translate("Reading", "%1 holds more than 1,000 questions."), name),
+            hint=translate("Reading", "Ask them in several readings."),
         )
     return questions
 
@@ -62,8 +72,8 @@ def _column(text: str, name: str) -> Iterable[str]:
         ]
     except csv.Error as exc:
         raise PlanError(
-            say("%1 is not a CSV file that can be read: %2.", name, str(exc)),
-            hint=say("Quote cells that hold quotation marks or line ends."),
+            fill(translate("Reading", "%1 is not a CSV file that can be read: %2."), name, str(exc)),
+            hint=translate("Reading", "Quote cells that hold quotation marks or line ends."),
         ) from exc
     heads = [cell.strip().lower() for cell in rows[0]] if rows else []
     for place, head in enumerate(heads):

@@ -12,6 +12,7 @@ from app.gui.reading.values import (
     Coverage,
     Excerpt,
     Incident,
+    Item,
     Place,
     Problem,
     Status,
@@ -66,6 +67,8 @@ class QuestionRecord:
         self._by_chunk: dict[int, list[int]] = {}
         self._by_span: dict[tuple[int, int, int], Excerpt] = {}
         self._ledger = Ledger()
+        # Of the step that was looked at last: most sentences of a memory came with one of a few.
+        self._item_places: tuple[tuple[Item, ...], dict[str, Item]] | None = None
 
     @property
     def memory(self) -> str:
@@ -137,12 +140,16 @@ class QuestionRecord:
 
     def source(self, sentence: str, step: Step) -> Excerpt | None:
         """The excerpt that a sentence which `step` brought is copied or drawn from."""
-        for item in step.items:
-            if item.document is not None and bare(item.text) == bare(sentence):
-                known = self._by_span.get((item.document, item.start, item.end))
-                if known is not None:
-                    return known
-        return best_excerpt(bare(sentence), self.excerpts_of(step.chunk))
+        text = bare(sentence)
+        if self._item_places is None or self._item_places[0] is not step.items:
+            places = {bare(each.text): each for each in step.items if each.document is not None}
+            self._item_places = step.items, places
+        item = self._item_places[1].get(text)
+        if item is not None and item.document is not None:
+            known = self._by_span.get((item.document, item.start, item.end))
+            if known is not None:
+                return known
+        return best_excerpt(text, self.excerpts_of(step.chunk))
 
     def forgotten(self, position: int, most: int = 200) -> list[Lost]:
         """What the memory held once and does not after the step at `position`, the latest first."""

@@ -11,6 +11,9 @@ from app.gui.reading.messages import Shared, Values
 from app.gui.reading.record import QuestionRecord
 from app.gui.reading.values import ChunkInfo, Plan, Problem, Progress, Status
 
+_TOKENS_PER_CHARACTER = 0.25
+"""Before the documents are known."""
+
 
 class Recording:
     """The state without Qt: what `load` makes in the background and `ReadingState` shows.
@@ -67,6 +70,7 @@ class ReadingState(QObject):
     Signals carry the index of the question that they are about.
 
     Attributes:
+        tokens_per_character: of the documents, by which the length of a memory is judged.
         planned: the plan is there, or another one.
         step_added: a step, at a position of `QuestionRecord.steps`.
         evidence_added: an excerpt, at an index of `QuestionRecord.excerpts`.
@@ -101,6 +105,7 @@ class ReadingState(QObject):
         self._recording = Recording([QuestionRecord(text) for text in questions])
         self._wanted_history: set[str] = set()
         self._by_number: dict[int, ChunkInfo] = {}
+        self.tokens_per_character = _TOKENS_PER_CHARACTER
 
     # What is known
 
@@ -333,7 +338,11 @@ class ReadingState(QObject):
         self.status_changed.emit(index)
 
     def _index_chunks(self) -> None:
-        self._by_number = {chunk.number: chunk for chunk in self.plan.chunks} if self.plan else {}
+        chunks = self.plan.chunks if self.plan else ()
+        self._by_number = {chunk.number: chunk for chunk in chunks}
+        characters = sum(chunk.end - chunk.start for chunk in chunks)
+        tokens = sum(chunk.tokens for chunk in chunks)
+        self.tokens_per_character = tokens / characters if characters and tokens else _TOKENS_PER_CHARACTER
 
 
 def _problem(values: Values) -> Problem:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Status(StrEnum):
@@ -38,9 +39,8 @@ class DocumentInfo:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkInfo:
-    """A chunk of the plan.
+class ChunkInfo(NamedTuple):
+    """A chunk of the plan; a tuple, because a plan may have 15,000 and has to be taken in at once.
 
     Attributes:
         number: counted from 1 over all documents.
@@ -106,13 +106,6 @@ class Plan:
     def pages(self) -> int:
         """Pages of all documents."""
         return sum(document.pages for document in self.documents)
-
-    @property
-    def tokens_per_character(self) -> float:
-        """Of the documents, by which the length of a memory is judged."""
-        characters = sum(chunk.end - chunk.start for chunk in self.chunks)
-        tokens = sum(chunk.tokens for chunk in self.chunks)
-        return tokens / characters if characters and tokens else 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

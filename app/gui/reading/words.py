@@ -4,6 +4,9 @@ import re
 
 from PySide6.QtCore import QCoreApplication, QLocale
 
+translate = QCoreApplication.translate
+"""Called by this name with its context, so that the tools for translators find the texts."""
+
 _PLACE = re.compile(r"%([1-9])")
 
 _HIDDEN = {
@@ -32,28 +35,20 @@ def one_line(text: str, most: int = 400) -> str:
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
-def translate(text: str) -> str:
-    """A text of the reading column in the user's language."""
-    return QCoreApplication.translate("Reading", text)
-
-
 def fill(text: str, *values: str) -> str:
     """Put values in the places %1, %2, ... in one pass: a value may hold such a sign itself."""
     return _PLACE.sub(lambda match: values[int(match[1]) - 1], text)
 
 
-def say(text: str, *values: str) -> str:
-    """Translate, then fill."""
-    return fill(translate(text), *values)
-
-
 def plural(count: int, one: str, many: str) -> str:
-    """A counted thing: `one` for a single one, else `many`, in which %1 is the number.
+    """A counted thing.
 
-    Both are texts to translate; "%1" is the number as the locale writes it.
+    Args:
+        count: how many.
+        one: translated, for a single one: without a translation Qt knows no plurals, not even those of English.
+        many: translated for this count, with %1 for the number.
     """
-    text = QCoreApplication.translate("Reading", one if count == 1 else many, None, count)
-    return fill(text, number(count))
+    return one if count == 1 else fill(many, number(count))
 
 
 def number(value: float) -> str:
@@ -71,10 +66,10 @@ def duration(seconds: float) -> str:
     """ "8 s", "4 min 05 s", "2 h 10 min"."""
     whole = max(0, round(seconds))
     if whole < 60:
-        return say("%1 s", number(whole))
+        return fill(translate("Reading", "%1 s"), number(whole))
     if whole < 3600:
-        return say("%1 min %2 s", number(whole // 60), f"{whole % 60:02d}")
-    return say("%1 h %2 min", number(whole // 3600), f"{whole % 3600 // 60:02d}")
+        return fill(translate("Reading", "%1 min %2 s"), number(whole // 60), f"{whole % 60:02d}")
+    return fill(translate("Reading", "%1 h %2 min"), number(whole // 3600), f"{whole % 3600 // 60:02d}")
 
 
 def rough_duration(seconds: float) -> str:
@@ -84,7 +79,7 @@ def rough_duration(seconds: float) -> str:
     if seconds < 90:
         return duration(round(seconds / 5) * 5)
     if seconds < 3600:
-        return say("%1 min", number(round(seconds / 60)))
+        return fill(translate("Reading", "%1 min"), number(round(seconds / 60)))
     return duration(round(seconds / 60) * 60)
 
 
@@ -105,8 +100,8 @@ def page_label(label: str, page: int) -> str:
     """ "p. 3", or "p. iv (7)" where the printed label is not the physical number."""
     label = one_line(label, 24)
     if label in ("", str(page)):
-        return say("p. %1", str(page))
-    return say("p. %1 (%2)", label, str(page))
+        return fill(translate("Reading", "p. %1"), str(page))
+    return fill(translate("Reading", "p. %1 (%2)"), label, str(page))
 
 
 def pages_label(labels: str) -> str:
@@ -114,17 +109,17 @@ def pages_label(labels: str) -> str:
     labels = one_line(labels, 48)
     first, dash, last = labels.partition("-")
     if dash and first and last:
-        return say("pages %1–%2", first, last)
-    return say("page %1", labels)
+        return fill(translate("Reading", "pages %1–%2"), first, last)
+    return fill(translate("Reading", "page %1"), labels)
 
 
 def mode_name(mode: str) -> str:
     """A reading mode in plain words."""
     names = {
-        "extractive": translate("Collect sentences"),
-        "gated": translate("Summarise what matters"),
-        "faithful": translate("Rewrite at every step"),
-        "parallel": translate("Collect sentences, all at once"),
+        "extractive": translate("Reading", "Collect sentences"),
+        "gated": translate("Reading", "Summarise what matters"),
+        "faithful": translate("Reading", "Rewrite at every step"),
+        "parallel": translate("Reading", "Collect sentences, all at once"),
     }
     return names.get(mode, mode)
 
@@ -132,8 +127,8 @@ def mode_name(mode: str) -> str:
 def outcome_name(outcome: str) -> str:
     """What a step did to the memory, in plain words."""
     names = {
-        "updated": translate("updated"),
-        "unchanged": translate("unchanged"),
-        "kept after failure": translate("kept after a failed reply"),
+        "updated": translate("Reading", "updated"),
+        "unchanged": translate("Reading", "unchanged"),
+        "kept after failure": translate("Reading", "kept after a failed reply"),
     }
     return names.get(outcome, outcome)

@@ -37,23 +37,27 @@ def test_a_sentence_that_was_left_alone_is_not_marked() -> None:
     assert rows[0].pieces[0].change == "same"
 
 
+def seconds(before: list[str], after: list[str]) -> float:
+    """Of the processor, without what its garbage collector may take in between for other tests."""
+
+    def once() -> float:
+        began = time.thread_time()
+        compare(before, after)
+        return time.thread_time() - began
+
+    return min(once() for _ in range(3))
+
+
 def test_long_memories_take_no_time() -> None:
     before = [f"Sentence {n} of many that stand here." for n in range(3000)]
     after = [f"Sentence {n * 7 % 3000} of others that stand there." for n in range(3000)]
-    for old, new in (
-        (before, after),
-        (["word " * 20_000], ["other " * 20_000]),
-        (["x" * 200_000], ["y" * 200_000]),
-    ):
-        began = time.thread_time()
-        compare(old, new)
-        assert time.thread_time() - began < 0.05
+    assert seconds(before, after) < 0.05
+    assert seconds(["word " * 20_000], ["other " * 20_000]) < 0.05
+    assert seconds(["x" * 200_000], ["y" * 200_000]) < 0.05
 
 
 def test_equal_sentences_without_end_take_no_time() -> None:
-    began = time.thread_time()
-    compare(["a."] * 599 + ["b."], ["b."] + ["a."] * 598)
-    assert time.thread_time() - began < 0.2
+    assert seconds(["a."] * 599 + ["b."], ["b."] + ["a."] * 598) < 0.2
 
 
 def test_the_first_sentence_leaves_and_the_others_are_left_alone() -> None:
