@@ -1,6 +1,6 @@
 """Two runs side by side: what differs in settings, answers, evidence, coverage, cost and memory."""
 
-from PySide6.QtCore import QDateTime, QLocale, Qt, Signal
+from PySide6.QtCore import QCoreApplication, QDateTime, QLocale, Qt, Signal
 from PySide6.QtGui import QShowEvent, QTextCharFormat, QTextCursor
 from PySide6.QtWidgets import (
     QDialog,
@@ -18,8 +18,10 @@ from app.gui.history import queries, wording
 from app.gui.history.values import Comparison, Quote, Side
 from app.gui.look import reading_font, set_role, tones
 from app.gui.reading.parts import button, label
-from app.gui.reading.words import duration, mode_name, number, one_line, page_label, safe_text
+from app.gui.reading.words import duration, mode_name, number, one_line, page_label, plural, safe_text
 from engine.errors import PalimpsestError
+
+translate = QCoreApplication.translate
 
 _MOST_QUOTES = 100
 
@@ -73,7 +75,11 @@ class CompareDialog(QDialog):
         self._head_line(grid, 3, self.tr("Reading"))
         grid.addWidget(self._figures(comparison), 4, 0, 1, 2)
         self._head_line(grid, 5, self.tr("Evidence that only one found"))
-        common = wording.counted(comparison.num_common, "Both found %1 passage.", "Both found %1 passages.")
+        common = plural(
+            comparison.num_common,
+            self.tr("Both found 1 passage."),
+            self.tr("Both found %1 passages.", "", comparison.num_common),
+        )
         grid.addWidget(label(common, "caption"), 6, 0, 1, 2)
         self._head_line(grid, 8, self.tr("Last memory, from the older to the newer reading"))
         grid.addWidget(_MemoryDiff(comparison), 9, 0, 1, 2)
@@ -161,7 +167,7 @@ class CompareDialog(QDialog):
             layout.addWidget(self._quote(quote))
         if len(side.only) > _MOST_QUOTES:
             rest = len(side.only) - _MOST_QUOTES
-            layout.addWidget(label(wording.counted(rest, "%1 more", "%1 more"), "muted"))
+            layout.addWidget(label(plural(rest, self.tr("1 more"), self.tr("%1 more", "", rest)), "muted"))
         return page
 
     def _quote(self, quote: Quote) -> QFrame:
@@ -219,18 +225,18 @@ class _MemoryDiff(QTextBrowser):
 def setting_name(name: str) -> str:
     """A setting in plain words."""
     names = {
-        "documents": wording.say("Documents"),
-        "model": wording.say("Model"),
-        "prompts": wording.say("Wording of the prompts"),
-        "mode": wording.say("Way of reading"),
-        "chunk_tokens": wording.say("Chunk, tokens"),
-        "memory_tokens": wording.say("Memory, tokens"),
-        "answer_tokens": wording.say("Answer, tokens"),
-        "question_tokens": wording.say("Question, tokens"),
-        "overlap_tokens": wording.say("Overlap, tokens"),
-        "rounds": wording.say("Rounds"),
-        "recall_chunks": wording.say("Chunks read once more"),
-        "sampling.temperature": wording.say("Temperature"),
-        "sampling.seed": wording.say("Seed"),
+        "documents": translate("History", "Documents"),
+        "model": translate("History", "Model"),
+        "prompts": translate("History", "Wording of the prompts"),
+        "mode": translate("History", "Way of reading"),
+        "chunk_tokens": translate("History", "Chunk, tokens"),
+        "memory_tokens": translate("History", "Memory, tokens"),
+        "answer_tokens": translate("History", "Answer, tokens"),
+        "question_tokens": translate("History", "Question, tokens"),
+        "overlap_tokens": translate("History", "Overlap, tokens"),
+        "rounds": translate("History", "Rounds"),
+        "recall_chunks": translate("History", "Chunks read once more"),
+        "sampling.temperature": translate("History", "Temperature"),
+        "sampling.seed": translate("History", "Seed"),
     }
     return names.get(name, name)

@@ -16,7 +16,7 @@ from app.gui.icons import icon
 from app.gui.library.banner import Banner
 from app.gui.look import set_role
 from app.gui.reading.parts import button, label
-from app.gui.reading.words import one_line
+from app.gui.reading.words import one_line, plural
 from engine.errors import PalimpsestError
 
 REFRESH_MS = 250
@@ -217,7 +217,9 @@ class HistoryPanel(QWidget):
             return
         if not chosen:
             return
-        title = wording.counted(len(chosen), "Delete this reading?", "Delete %1 readings?")
+        title = plural(
+            len(chosen), self.tr("Delete this reading?"), self.tr("Delete %1 readings?", "", len(chosen))
+        )
         text = self.tr(
             "Its question, answer, memories and quotes go. The document stays in the library. "
             "That cannot be undone."

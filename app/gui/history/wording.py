@@ -6,27 +6,19 @@ from datetime import datetime
 from PySide6.QtCore import QCoreApplication, QDate, QLocale, QTime
 
 from app.gui.history.values import Run, Status
-from app.gui.reading.words import fill, mode_name, number, one_line
+from app.gui.reading.words import fill, mode_name, number, one_line, plural
 
-
-def say(text: str, *values: str) -> str:
-    """Translate, then put values in the places %1, %2, ..."""
-    return fill(QCoreApplication.translate("History", text), *values)
-
-
-def counted(count: int, one: str, many: str) -> str:
-    """A counted thing in words; %1 is the number."""
-    return say(one if count == 1 else many, number(count))
+translate = QCoreApplication.translate
 
 
 def status_name(status: Status) -> str:
     """How a run stands, in a word."""
     return {
-        "running": say("Running"),
-        "interrupted": say("Interrupted"),
-        "stopped": say("Stopped"),
-        "finished": say("Finished"),
-        "failed": say("Failed"),
+        "running": translate("History", "Running"),
+        "interrupted": translate("History", "Interrupted"),
+        "stopped": translate("History", "Stopped"),
+        "finished": translate("History", "Finished"),
+        "failed": translate("History", "Failed"),
     }[status]
 
 
@@ -37,17 +29,21 @@ def when(created_at: float, now: float) -> str:
     clock = QLocale().toString(QTime(then.hour, then.minute), QLocale.FormatType.ShortFormat)
     days = (today.date() - then.date()).days
     if 0 <= passed < 60:
-        return say("just now")
+        return translate("History", "just now")
     if 0 <= passed < 3600:
-        return counted(int(passed // 60), "%1 minute ago", "%1 minutes ago")
+        return plural(
+            int(passed // 60),
+            translate("History", "1 minute ago"),
+            translate("History", "%1 minutes ago", None, int(passed // 60)),
+        )
     if days == 0:
-        return say("today, %1", clock)
+        return fill(translate("History", "today, %1"), clock)
     if days == 1:
-        return say("yesterday, %1", clock)
+        return fill(translate("History", "yesterday, %1"), clock)
     date = QDate(then.year, then.month, then.day)
     if 1 < days < 7:
-        return say("%1, %2", QLocale().dayName(date.dayOfWeek()), clock)
-    return QLocale().toString(date, say("d MMM yyyy"))
+        return fill(translate("History", "%1, %2"), QLocale().dayName(date.dayOfWeek()), clock)
+    return QLocale().toString(date, translate("History", "d MMM yyyy"))
 
 
 def documents(run: Run) -> str:
@@ -55,7 +51,7 @@ def documents(run: Run) -> str:
     names = [one_line(name, 120) for _, name in run.documents]
     if len(names) <= 1:
         return names[0] if names else ""
-    return say("%1 and %2 more", names[0], number(len(names) - 1))
+    return fill(translate("History", "%1 and %2 more"), names[0], number(len(names) - 1))
 
 
 def progress(run: Run) -> str:
@@ -65,8 +61,8 @@ def progress(run: Run) -> str:
         return name
     done, total = number(run.chunks_done), number(run.chunks_total)
     if run.status == "running":
-        return say("%1, %2 of %3", name, done, total)
-    return say("%1 at %2 of %3", name, done, total)
+        return fill(translate("History", "%1, %2 of %3"), name, done, total)
+    return fill(translate("History", "%1 at %2 of %3"), name, done, total)
 
 
 def outcome(run: Run) -> str:

@@ -29,7 +29,7 @@ from PySide6.QtWidgets import (
 from app.gui.calling import Call
 from app.gui.dialogs import ConfirmDialog, ErrorDialog
 from app.gui.icons import icon
-from app.gui.library import queries, wording
+from app.gui.library import queries
 from app.gui.library.banner import Banner
 from app.gui.library.document_list import DocumentList
 from app.gui.library.dropping import file_filter, paths_of
@@ -39,7 +39,7 @@ from app.gui.library.search import Results
 from app.gui.library.values import Entry, Problem, State
 from app.gui.look import set_role
 from app.gui.reading.parts import icon_button, label, row
-from app.gui.reading.words import one_line
+from app.gui.reading.words import one_line, plural
 from engine.errors import PalimpsestError
 
 REFRESH_MS = 250
@@ -387,8 +387,10 @@ class LibraryPanel(QWidget):
     def _removal_title(self, entries: Sequence[Entry]) -> str:
         if len(entries) == 1:
             return self.tr("Remove %1 from the library?").replace("%1", one_line(entries[0].name, 80))
-        return wording.counted(
-            len(entries), "Remove %1 document from the library?", "Remove %1 documents from the library?"
+        return plural(
+            len(entries),
+            self.tr("Remove 1 document from the library?"),
+            self.tr("Remove %1 documents from the library?", "", len(entries)),
         )
 
     def _removal_text(self, entries: Sequence[Entry], runs: int) -> str:
@@ -405,7 +407,9 @@ class LibraryPanel(QWidget):
         return text
 
     def _removal_option(self, runs: int) -> str:
-        return wording.counted(runs, "Delete %1 reading as well", "Delete %1 readings as well")
+        return plural(
+            runs, self.tr("Delete 1 reading as well"), self.tr("Delete %1 readings as well", "", runs)
+        )
 
     def _delete(self, hashes: list[str], with_runs: bool) -> None:
         def done(runs: Sequence[str]) -> None:

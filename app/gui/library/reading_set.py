@@ -7,11 +7,10 @@ from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QAbstractItemView, QFrame, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from app.gui.icons import icon
-from app.gui.library import wording
 from app.gui.library.painting import PlainIconDelegate
 from app.gui.look import set_role
 from app.gui.reading.parts import button, icon_button, label, row
-from app.gui.reading.words import one_line
+from app.gui.reading.words import one_line, plural
 
 _MOST_LINES = 5
 
@@ -57,7 +56,13 @@ class ReadingSet(QFrame):
                 item.setData(Qt.ItemDataRole.UserRole, key)
                 self._list.addItem(item)
             self._list.setCurrentRow(min(current, len(documents) - 1))
-        self._headline.setText(wording.counted(len(documents), "%1 document to read", "%1 to read, in order"))
+        self._headline.setText(
+            plural(
+                len(documents),
+                self.tr("1 document to read"),
+                self.tr("%1 to read, in order", "", len(documents)),
+            )
+        )
         height = self._list.sizeHintForRow(0) if documents else 0
         self._list.setFixedHeight(min(len(documents), _MOST_LINES) * max(height, 24) + 4)
         several = len(documents) > 1

@@ -5,34 +5,39 @@ import html
 from PySide6.QtCore import QCoreApplication
 
 from app.gui.library.values import Entry, Found, State, Tally
-from app.gui.reading.words import fill, number, one_line, size
+from app.gui.reading.words import fill, number, one_line, plural, size
+
+translate = QCoreApplication.translate
 
 FORMAT_NAMES = {"pdf": "PDF", "epub": "EPUB", "html": "HTML", "markdown": "Markdown", "text": "Text"}
-
-
-def say(text: str, *values: str) -> str:
-    """Translate, then put values in the places %1, %2, ..."""
-    return fill(QCoreApplication.translate("Library", text), *values)
-
-
-def counted(count: int, one: str, many: str) -> str:
-    """A counted thing in words; %1 is the number."""
-    text = QCoreApplication.translate("Library", one if count == 1 else many, None, count)
-    return fill(text, number(count))
 
 
 def extent(entry: Entry) -> str:
     """ "121 pages" or "14 sections"."""
     if entry.kind == "page":
-        return counted(entry.num_pages, "%1 page", "%1 pages")
-    return counted(entry.num_pages, "%1 section", "%1 sections")
+        return plural(
+            entry.num_pages,
+            translate("Library", "1 page"),
+            translate("Library", "%1 pages", None, entry.num_pages),
+        )
+    return plural(
+        entry.num_pages,
+        translate("Library", "1 section"),
+        translate("Library", "%1 sections", None, entry.num_pages),
+    )
 
 
 def facts(entry: Entry) -> list[str]:
     """What the second line says, the most important first."""
     found = [extent(entry)]
     if entry.num_tokens is not None:
-        found.append(counted(entry.num_tokens, "%1 token", "%1 tokens"))
+        found.append(
+            plural(
+                entry.num_tokens,
+                translate("Library", "1 token"),
+                translate("Library", "%1 tokens", None, entry.num_tokens),
+            )
+        )
     found.append(format_name(entry.format))
     if entry.size_bytes is not None:
         found.append(size(entry.size_bytes))
@@ -48,12 +53,12 @@ def state_line(entry: Entry) -> str:
     """The second line of what is not simply ready."""
     if entry.state is State.IMPORTING:
         if entry.fraction is None:
-            return say("Opening…")
-        return say("Taking in, %1 %", number(100 * entry.fraction))
+            return translate("Library", "Opening…")
+        return fill(translate("Library", "Taking in, %1 %"), number(100 * entry.fraction))
     if entry.state is State.READING:
         if entry.fraction is None:
-            return say("Being read")
-        return say("Being read, %1 %", number(100 * entry.fraction))
+            return translate("Library", "Being read")
+        return fill(translate("Library", "Being read, %1 %"), number(100 * entry.fraction))
     if entry.state is State.FAILED and entry.problem is not None:
         return one_line(entry.problem.message)
     return " · ".join(facts(entry))
@@ -67,7 +72,15 @@ def tip(entry: Entry) -> str:
     elif entry.is_stored:
         lines.append(html.escape(" · ".join(facts(entry))))
         if entry.num_runs:
-            lines.append(html.escape(counted(entry.num_runs, "Read %1 time", "Read %1 times")))
+            lines.append(
+                html.escape(
+                    plural(
+                        entry.num_runs,
+                        translate("Library", "Read 1 time"),
+                        translate("Library", "Read %1 times", None, entry.num_runs),
+                    )
+                )
+            )
     return "<br>".join(line for line in lines if line)
 
 
@@ -77,7 +90,7 @@ def spoken(entry: Entry, *, is_chosen: bool) -> str:
     if entry.problem is not None and entry.problem.hint:
         parts.append(one_line(entry.problem.hint))
     if is_chosen:
-        parts.append(say("chosen for the next reading"))
+        parts.append(translate("Library", "chosen for the next reading"))
     return ", ".join(parts)
 
 
@@ -85,15 +98,19 @@ def tally_line(tally: Tally, found: Found | None, phrase: str) -> str:
     """ "37 times on 12 pages", while it is counted "at least ..."."""
     if tally.times == 0:
         if tally.remaining:
-            return say("Counting…")
+            return translate("Library", "Counting…")
         if found is None or not found.hits:
-            return say("Nowhere in the library.")
+            return translate("Library", "Nowhere in the library.")
         if " " in phrase:
-            return say("Never in exactly these words. These pages hold all of them:")
-        return say("Never as a whole word. These pages hold words that begin so:")
-    times = counted(tally.times, "%1 time", "%1 times")
-    pages = counted(tally.pages, "%1 page", "%1 pages")
-    line = say("%1 on %2", times, pages)
+            return translate("Library", "Never in exactly these words. These pages hold all of them:")
+        return translate("Library", "Never as a whole word. These pages hold words that begin so:")
+    times = plural(
+        tally.times, translate("Library", "1 time"), translate("Library", "%1 times", None, tally.times)
+    )
+    pages = plural(
+        tally.pages, translate("Library", "1 page"), translate("Library", "%1 pages", None, tally.pages)
+    )
+    line = fill(translate("Library", "%1 on %2"), times, pages)
     if tally.documents > 1:
-        line = say("%1 in %2 documents", line, number(tally.documents))
-    return say("%1 so far…", line) if tally.remaining else line
+        line = fill(translate("Library", "%1 in %2 documents"), line, number(tally.documents))
+    return fill(translate("Library", "%1 so far…"), line) if tally.remaining else line

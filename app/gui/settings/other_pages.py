@@ -25,6 +25,8 @@ from app.gui.settings.pages import Page, form, number_of, optional_number
 from app.gui.settings.preferences import MODES, TEXT_SCALES, PreferenceKeeper, Scheme
 from engine.paths import DATA_DIR_VARIABLE
 
+translate = QCoreApplication.translate
+
 
 class ReadingPage(Page):
     """The page "Reading": what a new reading begins with.
@@ -35,44 +37,52 @@ class ReadingPage(Page):
 
     def __init__(self, keeper: PreferenceKeeper) -> None:
         super().__init__(
-            _text("Reading"),
-            _text("What a new reading begins with. “Automatic” is what suits model and machine."),
+            translate("Settings", "Reading"),
+            translate(
+                "Settings", "What a new reading begins with. “Automatic” is what suits model and machine."
+            ),
         )
         value = keeper.value
-        automatic = _text("Automatic")
+        automatic = translate("Settings", "Automatic")
         self.mode = QComboBox()
-        self.mode.setAccessibleName(_text("Way of reading"))
+        self.mode.setAccessibleName(translate("Settings", "Way of reading"))
         self.mode.addItem(automatic, "")
         for mode in MODES:
             self.mode.addItem(mode_name(mode), mode)
         self.mode.setCurrentIndex(max(0, self.mode.findData(value.mode)))
         self.mode.currentIndexChanged.connect(lambda _: keeper.update(mode=self.mode.currentData()))
         lines = form()
-        lines.addRow(_text("Way of reading"), self.mode)
-        self.chunk = optional_number(16, 100_000, automatic, value.chunk_tokens, _text("Tokens of a chunk"))
+        lines.addRow(translate("Settings", "Way of reading"), self.mode)
+        self.chunk = optional_number(
+            16, 100_000, automatic, value.chunk_tokens, translate("Settings", "Tokens of a chunk")
+        )
         self.chunk.valueChanged.connect(lambda _: keeper.update(chunk_tokens=number_of(self.chunk)))
-        lines.addRow(_text("Chunk, tokens"), self.chunk)
+        lines.addRow(translate("Settings", "Chunk, tokens"), self.chunk)
         self.memory = optional_number(
-            16, 32_000, automatic, value.memory_tokens, _text("Tokens of the memory")
+            16, 32_000, automatic, value.memory_tokens, translate("Settings", "Tokens of the memory")
         )
         self.memory.valueChanged.connect(lambda _: keeper.update(memory_tokens=number_of(self.memory)))
-        lines.addRow(_text("Memory, tokens"), self.memory)
-        self.threads = optional_number(1, 1024, automatic, value.num_threads, _text("Threads that compute"))
+        lines.addRow(translate("Settings", "Memory, tokens"), self.memory)
+        self.threads = optional_number(
+            1, 1024, automatic, value.num_threads, translate("Settings", "Threads that compute")
+        )
         self.threads.valueChanged.connect(lambda _: keeper.update(num_threads=number_of(self.threads)))
         cores = label(
-            _text("This machine computes up to %1 at a time.").replace("%1", str(os.cpu_count() or 1))
+            translate("Settings", "This machine computes up to %1 at a time.").replace(
+                "%1", str(os.cpu_count() or 1)
+            )
         )
         set_role(cores, "caption")
         threads = QVBoxLayout()
         threads.setSpacing(4)
         threads.addWidget(self.threads)
         threads.addWidget(cores)
-        lines.addRow(_text("Threads"), threads)
+        lines.addRow(translate("Settings", "Threads"), threads)
         self.layers = optional_number(
-            0, 10_000, automatic, value.num_gpu_layers, _text("Layers on the graphics card")
+            0, 10_000, automatic, value.num_gpu_layers, translate("Settings", "Layers on the graphics card")
         )
         self.layers.valueChanged.connect(lambda _: keeper.update(num_gpu_layers=number_of(self.layers)))
-        lines.addRow(_text("Layers on the graphics card"), self.layers)
+        lines.addRow(translate("Settings", "Layers on the graphics card"), self.layers)
         self.column.addLayout(lines)
         self.column.addStretch(1)
 
@@ -85,13 +95,13 @@ class AppearancePage(Page):
     """
 
     def __init__(self, keeper: PreferenceKeeper) -> None:
-        super().__init__(_text("Appearance"))
+        super().__init__(translate("Settings", "Appearance"))
         value = keeper.value
         self.schemes = QButtonGroup(self)
         for scheme, text in (
-            (Scheme.SYSTEM, _text("As the system")),
-            (Scheme.LIGHT, _text("Light")),
-            (Scheme.DARK, _text("Dark")),
+            (Scheme.SYSTEM, translate("Settings", "As the system")),
+            (Scheme.LIGHT, translate("Settings", "Light")),
+            (Scheme.DARK, translate("Settings", "Dark")),
         ):
             choice = QRadioButton(text)
             choice.setChecked(scheme is value.scheme)
@@ -101,13 +111,13 @@ class AppearancePage(Page):
             self.column.addWidget(choice)
         self.column.addSpacing(12)
         self.scale = QComboBox()
-        self.scale.setAccessibleName(_text("Size of text"))
+        self.scale.setAccessibleName(translate("Settings", "Size of text"))
         for scale in TEXT_SCALES:
             self.scale.addItem(f"{round(100 * scale)} %", scale)
         self.scale.setCurrentIndex(TEXT_SCALES.index(value.text_scale))
         self.scale.currentIndexChanged.connect(lambda _: keeper.update(text_scale=self.scale.currentData()))
         lines = form()
-        lines.addRow(_text("Size of text"), self.scale)
+        lines.addRow(translate("Settings", "Size of text"), self.scale)
         self.column.addLayout(lines)
         self.column.addStretch(1)
 
@@ -121,26 +131,27 @@ class LibraryPage(Page):
 
     def __init__(self, keeper: PreferenceKeeper) -> None:
         super().__init__(
-            _text("Library"),
-            _text(
+            translate("Settings", "Library"),
+            translate(
+                "Settings",
                 "Documents that come into a watched folder, or change there, are taken into the library by themselves. "
-                "Nothing in the folder is changed."
+                "Nothing in the folder is changed.",
             ),
         )
         self._keeper = keeper
         self.folders = QListWidget()
-        self.folders.setAccessibleName(_text("Watched folders"))
+        self.folders.setAccessibleName(translate("Settings", "Watched folders"))
         self.folders.setMinimumHeight(140)
         frame = QFrame()
         set_role(frame, "card")
         inner = QVBoxLayout(frame)
         inner.setContentsMargins(4, 4, 4, 4)
         inner.addWidget(self.folders)
-        self.column.addWidget(label(_text("Watched folders"), "heading"))
+        self.column.addWidget(label(translate("Settings", "Watched folders"), "heading"))
         self.column.addWidget(frame)
-        add = button(_text("Add a folder…"), "add")
+        add = button(translate("Settings", "Add a folder…"), "add")
         add.clicked.connect(self._choose)
-        self.remove_button = button(_text("Watch no longer"), role="quiet")
+        self.remove_button = button(translate("Settings", "Watch no longer"), role="quiet")
         self.remove_button.clicked.connect(self._remove)
         self.folders.currentRowChanged.connect(lambda row: self.remove_button.setEnabled(row >= 0))
         line = QHBoxLayout()
@@ -158,7 +169,7 @@ class LibraryPage(Page):
         self._show()
 
     def _choose(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, _text("Watch a folder"))
+        path = QFileDialog.getExistingDirectory(self, translate("Settings", "Watch a folder"))
         if path:
             self.add_folder(path)
 
@@ -186,38 +197,42 @@ class StoragePage(Page):
 
     def __init__(self, folder: Path, offload: Offload) -> None:
         super().__init__(
-            _text("Storage and privacy"),
-            _text("Documents, readings and models of yours are in one folder on this computer."),
+            translate("Settings", "Storage and privacy"),
+            translate(
+                "Settings", "Documents, readings and models of yours are in one folder on this computer."
+            ),
         )
         place = label(safe_text(str(folder)), "mono")
-        place.setAccessibleName(_text("Data folder"))
+        place.setAccessibleName(translate("Settings", "Data folder"))
         self.column.addWidget(place)
-        self.size_line = label(_text("Measuring…"), "muted")
+        self.size_line = label(translate("Settings", "Measuring…"), "muted")
         self.column.addWidget(self.size_line)
-        opener = button(_text("Open the folder"), "folder")
+        opener = button(translate("Settings", "Open the folder"), "folder")
         opener.clicked.connect(lambda: QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder))))
         line = QHBoxLayout()
         line.addWidget(opener)
         line.addStretch(1)
         self.column.addLayout(line)
         self.column.addSpacing(12)
-        self.column.addWidget(label(_text("To keep it elsewhere"), "heading"))
+        self.column.addWidget(label(translate("Settings", "To keep it elsewhere"), "heading"))
         self.column.addWidget(
             label(
-                _text(
+                translate(
+                    "Settings",
                     "Close the program, move the folder, and set the environment variable %1 to its new place, or "
-                    "start with --data-dir. A database cannot live on a network share."
+                    "start with --data-dir. A database cannot live on a network share.",
                 ).replace("%1", DATA_DIR_VARIABLE),
                 "muted",
             )
         )
         self.column.addSpacing(12)
-        self.column.addWidget(label(_text("Privacy"), "heading"))
+        self.column.addWidget(label(translate("Settings", "Privacy"), "heading"))
         self.column.addWidget(
             label(
-                _text(
+                translate(
+                    "Settings",
                     "Nothing leaves this computer, with one exception that you choose: a model behind a server is sent "
-                    "the text that it reads. There is no telemetry and no search for updates."
+                    "the text that it reads. There is no telemetry and no search for updates.",
                 ),
                 "muted",
             )
@@ -226,7 +241,7 @@ class StoragePage(Page):
         offload.run(lambda stop: folder_size(folder, stop), self._show_size)
 
     def _show_size(self, num_bytes: int) -> None:
-        self.size_line.setText(_text("%1 on disk").replace("%1", size(num_bytes)))
+        self.size_line.setText(translate("Settings", "%1 on disk").replace("%1", size(num_bytes)))
 
 
 def folder_size(folder: Path, stop: threading.Event) -> int:
@@ -241,7 +256,3 @@ def folder_size(folder: Path, stop: threading.Event) -> int:
             except OSError:  # gone meanwhile
                 continue
     return total
-
-
-def _text(source: str) -> str:
-    return QCoreApplication.translate("Settings", source)
