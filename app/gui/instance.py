@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QLockFile, QObject, QStandardPaths, Signal
@@ -37,10 +37,10 @@ class SingleInstance(QObject):
     def __init__(self, folder: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._name = server_name(folder)
+        self._visitors: list[_Visitor] = []
         self._server = QLocalServer(self)
         self._server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
         self._server.newConnection.connect(self._welcome)
-        self._received: dict[QLocalSocket, bytes] = {}
 
     def hand_over(self, files: Sequence[Path]) -> bool:
         """Give files to the window that is open already; without one, become it.
@@ -72,7 +72,7 @@ class SingleInstance(QObject):
         socket.write(json.dumps([os.fspath(path) for path in files]).encode("ascii") + b"\n")
         answer = b""
         while not answer.endswith(b"\n") and socket.waitForReadyRead(_ANSWER_MS):
-            answer += socket.readAll().data()
+            answer += bytes(socket.readAll().data())
         socket.disconnectFromServer()
         if answer != _TAKEN:
             _log.warning("the window that is open does not answer; this one opens beside it")
@@ -88,29 +88,37 @@ class SingleInstance(QObject):
 
     def _welcome(self) -> None:
         while (socket := self._server.nextPendingConnection()) is not None:
-            self._received[socket] = b""
-            socket.readyRead.connect(lambda socket=socket: self._read(socket))
-            socket.disconnected.connect(lambda socket=socket: self._forget(socket))
-            self._read(socket)
+            # A closed socket stays with the server, whose child it is: they are few, and a `deleteLater` of ours on
+            # an object that the server owns ends the program.
+            self._visitors.append(_Visitor(socket, self.files_arrived.emit))
 
-    def _read(self, socket: QLocalSocket) -> None:
-        self._received[socket] += socket.readAll().data()
-        received = self._received[socket]
-        if len(received) > _MAX_BYTES:
-            socket.abort()
-        if not received.endswith(b"\n"):
+
+class _Visitor(QObject):
+    """A later start, from its connection to its end."""
+
+    def __init__(self, socket: QLocalSocket, take: Callable[[list[Path]], None]) -> None:
+        super().__init__()
+        self._socket = socket
+        self._take = take
+        self._received = b""
+        socket.readyRead.connect(self._read)
+        self._read()
+
+    def _read(self) -> None:
+        self._received += bytes(self._socket.readAll().data())
+        if len(self._received) > _MAX_BYTES:
+            self._received = b""
+            self._socket.abort()
+        if not self._received.endswith(b"\n"):
             return
-        files = _parse(received)
+        files = _parse(self._received)
+        self._received = b""
         if files is None:
-            socket.abort()
+            self._socket.abort()
             return
-        socket.write(_TAKEN)
-        socket.flush()
-        self.files_arrived.emit(files)
-
-    def _forget(self, socket: QLocalSocket) -> None:
-        self._received.pop(socket, None)
-        socket.deleteLater()
+        self._socket.write(_TAKEN)
+        self._socket.flush()
+        self._take(files)
 
 
 def server_name(folder: Path) -> str:
