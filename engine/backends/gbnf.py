@@ -66,6 +66,16 @@ class _Repeat:
 
 _Node = _Text | _Class | _Reference | _Token | _Sequence | _Choice | _Repeat
 
+# For those who walk the rules of a `Grammar`.
+Text = _Text
+CharClass = _Class
+Reference = _Reference
+TokenId = _Token
+Sequence = _Sequence
+Choice = _Choice
+Repeat = _Repeat
+Node = _Node
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Grammar:

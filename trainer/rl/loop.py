@@ -1,0 +1,381 @@
+"""A run: rollouts, update, checkpoint, again; to be killed at any time and to go on as if nothing had happened.
+
+All that a step does follows from the weights, the recipe and the step's number: seeds are hashes of names and numbers,
+tasks are functions of theirs. What varies (times, memory) is logged apart, so that the metrics of a run that was killed
+and went on are those of a run that was not, byte for byte.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainer.rl.advantages import group_advantages, is_even
+from trainer.rl.backend import TorchBackend
+from trainer.rl.checkpoint import (
+    check_disk,
+    load_checkpoint,
+    random_states,
+    restore_random_states,
+    save_checkpoint,
+)
+from trainer.rl.credits import give_credits
+from trainer.rl.data import Conversation, Group, conversations_of, load_groups, save_groups, write_atomically
+from trainer.rl.decoding import Decoder, row_seed
+from trainer.rl.errors import DivergedError, MismatchError, RunError
+from trainer.rl.lora import adapters_off, add_adapters, merge_adapters, save_adapters
+from trainer.rl.loss import Sums
+from trainer.rl.metrics import JsonLines, accuracy_table, rollout_metrics
+from trainer.rl.models import Policy, checkpoint_layers, load_policy, save_policy
+from trainer.rl.optimizer import Stepper
+from trainer.rl.recipe import Recipe
+from trainer.rl.rollouts import roll_out, run_seed
+from trainer.rl.source import JobSource
+from trainer.rl.update import Budget, Computing, Sample, accumulate, mini_batches, score_all
+
+_log = logging.getLogger(__name__)
+_MOST_RETURNS = 5
+_CANARIES = 8
+
+
+class Run:
+    """One run in one folder; continues what the folder holds.
+
+    Args:
+        recipe: what to do.
+        folder: where everything is written.
+
+    Raises:
+        RunError: the folder holds a run of another recipe.
+        DiskError: the disk cannot hold the checkpoints.
+        PalimpsestError: the model or the data cannot be used.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        self.recipe = recipe
+        self.folder = folder
+        if recipe.run.threads:
+            torch.set_num_threads(recipe.run.threads)
+        torch.manual_seed(recipe.run.seed)
+        self.policy = _open(recipe)
+        model = self.policy.model
+        self._reference = self._make_reference()
+        autocast = torch.bfloat16 if recipe.model.precision == "bfloat16" else None
+        self._backend = TorchBackend(
+            self.policy,
+            Decoder(
+                model,
+                self.policy.vocabulary,
+                cache_tokens=recipe.rollout.cache_tokens,
+                autocast=autocast,
+            ),
+            context_tokens=recipe.reading.context_tokens or None,
+        )
+        self._source = JobSource(recipe, self._backend)
+        self._stepper = Stepper(model, recipe.optimizer)
+        self._budget = Budget(recipe.optimizer.token_budget)
+        self._computing = Computing(
+            temperature=recipe.rollout.temperature,
+            head_tokens=recipe.optimizer.head_tokens,
+            autocast=autocast,
+            pad_multiple=256 if self.policy.device.type == "cuda" else 1,
+        )
+        self.step = 0
+        self._cursor = 0
+        self._num_bad = 0
+        self._num_returns = 0
+        self._best: float | None = None
+        (folder / "rollouts").mkdir(parents=True, exist_ok=True)
+        self.metrics = JsonLines(folder / "metrics.jsonl")
+        self.timings = JsonLines(folder / "timings.jsonl")
+        self._start_or_resume()
+
+    def _make_reference(self) -> nn.Module | None:
+        """The policy as it was, where a KL term wants it; adapters are simply switched off for that."""
+        if not self.recipe.loss.kl or self.recipe.model.lora_rank:
+            return None
+        reference = _open(self.recipe).model
+        return reference.requires_grad_(False)
+
+    # -- going on ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _last(self) -> Path:
+        return self.folder / "last.pt"
+
+    def _start_or_resume(self) -> None:
+        recipe_file = self.folder / "recipe.json"
+        identity = self.folder / "identity"
+        if identity.exists() and identity.read_text("utf-8") != self.recipe.identity:
+            raise RunError(
+                f"{self.folder} holds a run of another recipe.",
+                hint="Give another folder, or the same recipe.",
+            )
+        write_atomically(recipe_file, self.recipe.to_json().encode())
+        write_atomically(identity, self.recipe.identity.encode())
+        # What was drawn with the weights of the checkpoint counts, what was drawn later is drawn again.
+        self._resumed_at = 0
+        if self._last.exists():
+            state = load_checkpoint(self._last)
+            self._restore_weights(state)
+            self.step, self._cursor = state["step"], state["cursor"]
+            self._num_bad, self._num_returns = state["num_bad"], state["num_returns"]
+            self._best, self._budget.tokens = state["best"], state["token_budget"]
+            restore_random_states(state["random"])
+            self.metrics.cut(state["metrics_bytes"])
+            self._resumed_at = self.step
+            _log.info("going on at step %d", self.step)
+            return
+        trained = sum(p.numel() for p in self.policy.model.parameters() if p.requires_grad)
+        check_disk(self.folder, trained, sum(p.numel() for p in self.policy.model.parameters()))
+        self.metrics.cut(0)
+        self._save(0)
+
+    def _restore_weights(self, state: dict[str, Any]) -> None:
+        self.policy.model.load_state_dict(state["model"], strict=False)
+        self._stepper.load(state["stepper"])
+
+    def _save(self, metrics_bytes: int, *, is_best: bool = False) -> None:
+        model = self.policy.model
+        trained = {name for name, p in model.named_parameters() if p.requires_grad}
+        state = {
+            "model": {name: value for name, value in model.state_dict().items() if name in trained},
+            "stepper": self._stepper.state(),
+            "step": self.step,
+            "cursor": self._cursor,
+            "num_bad": self._num_bad,
+            "num_returns": self._num_returns,
+            "best": self._best,
+            "token_budget": self._budget.tokens,
+            "random": random_states(),
+            "metrics_bytes": metrics_bytes,
+        }
+        if is_best:
+            save_checkpoint({"model": state["model"], "step": self.step}, self.folder / "best.pt")
+        save_checkpoint(state, self._last)
+
+    # -- the loop ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train to the last step, and write the policy."""
+        if self.step == 0 and self.recipe.run.evaluation_steps and not self.metrics.read():
+            self._save(self.metrics.append({"step": 0, "evaluation": self._evaluate()}))
+        while self.step < self.recipe.run.steps:
+            self._one_step()
+        best = self.folder / "best.pt"
+        if best.exists():
+            self.policy.model.load_state_dict(load_checkpoint(best)["model"], strict=False)
+        self._write_policy()
+
+    def _one_step(self) -> None:
+        run = self.recipe.run
+        began = time.perf_counter()
+        groups, facts = self._rollouts()
+        drawn = time.perf_counter()
+        self._check_canaries(groups)
+        line = {"step": self.step, **facts, **rollout_metrics(groups), **self._update(groups)}
+        updated = time.perf_counter()
+        self._cursor = facts["cursor"]
+        self.step += 1
+        is_best = False
+        if run.evaluation_steps and self.step % run.evaluation_steps == 0:
+            line["evaluation"] = self._evaluate()
+            is_best = self._best is None or line["evaluation"]["reward_mean"] > self._best
+        if is_best:
+            self._best = line["evaluation"]["reward_mean"]
+        size = self.metrics.append(line)
+        if is_best or self.step % run.checkpoint_steps == 0 or self.step == run.steps:
+            self._save(size, is_best=is_best)
+        self._time(line, drawn - began, updated - drawn)
+
+    def _time(self, line: dict[str, Any], rollout_s: float, update_s: float) -> None:
+        tokens = line["prompt_tokens"] + line["response_tokens"]
+        is_gpu = self.policy.device.type == "cuda"
+        self.timings.append(
+            {
+                "step": line["step"],
+                "rollout_s": round(rollout_s, 3),
+                "update_s": round(update_s, 3),
+                "rollout_tokens_per_s": round(tokens / max(1e-9, rollout_s)),
+                "update_tokens_per_s": round(tokens / max(1e-9, update_s)),
+                "peak_gpu_bytes": torch.cuda.max_memory_allocated() if is_gpu else None,
+            }
+        )
+        _log.info(
+            "step %d: reward %.3f, %d conversations, %.1f s + %.1f s",
+            line["step"],
+            line["reward_mean"],
+            line["conversations"],
+            rollout_s,
+            update_s,
+        )
+
+    # -- rollouts ---------------------------------------------------------------------------------------------------
+
+    def rollout_path(self, step: int) -> Path:
+        """Where the rollouts of a step are."""
+        return self.folder / "rollouts" / f"{step:06d}.jsonl.gz"
+
+    def _rollouts(self) -> tuple[list[Group], dict[str, Any]]:
+        """The groups of this step and where the data stand after it; from the disk if they were drawn already."""
+        path = self.rollout_path(self.step)
+        if self.step == self._resumed_at and path.exists():
+            known = load_groups(path, key=self.recipe.identity)
+            if known is not None:
+                return known
+        groups, facts = self._draw()
+        save_groups(groups, path, key=self.recipe.identity, facts=facts)
+        return groups, facts
+
+    def _draw(self) -> tuple[list[Group], dict[str, Any]]:
+        rollout, advantage = self.recipe.rollout, self.recipe.advantage
+        kept: list[Group] = []
+        cursor, num_draws, num_even = self._cursor, 0, 0
+        while True:
+            fresh = self._read_groups(cursor, rollout.groups)
+            cursor += rollout.groups
+            num_draws += 1
+            num_even += sum(map(is_even, fresh))
+            if not advantage.drops_even_groups:
+                kept += fresh
+                break
+            kept += [group for group in fresh if not is_even(group)]
+            if len(kept) >= rollout.groups or num_draws == rollout.most_draws:
+                break
+        kept = kept[: rollout.groups]
+        return kept, {"cursor": cursor, "draws": num_draws, "even": num_even / (num_draws * rollout.groups)}
+
+    def _read_groups(self, first: int, count: int) -> list[Group]:
+        rollout, run = self.recipe.rollout, self.recipe.run
+        jobs = self._source.training(first, count)
+        rollouts = roll_out(
+            jobs,
+            self._backend,
+            group_size=rollout.group_size,
+            temperature=rollout.temperature,
+            seed_of=run_seed(f"{run.name}/{run.seed}", self.step),
+        )
+        return give_credits(rollouts, jobs, self.recipe.advantage.credit, self._backend, self._mean_scores)
+
+    def _mean_scores(self, talks: Sequence[Conversation]) -> list[float]:
+        scores = score_all(self.policy.model, talks, self._computing, self._budget)
+        return [sum(values) / len(values) for values in scores]
+
+    def _check_canaries(self, groups: Sequence[Group]) -> None:
+        """Stop if what drew the rollouts is not what is trained: a silent corruption, or weights that did not sync."""
+        talks = [next(conversations_of([group]), None) for group in groups[:_CANARIES]]
+        canaries = [talk for talk in talks if talk is not None]
+        scores = score_all(self.policy.model, canaries, self._computing, self._budget)
+        pairs = [
+            (ours, theirs)
+            for values, talk in zip(scores, canaries, strict=True)
+            for ours, theirs in zip(values, talk.rollout_logprobs, strict=True)
+        ]
+        gap = sum(abs(ours - theirs) for ours, theirs in pairs) / max(1, len(pairs))
+        if not gap <= self.recipe.rollout.canary_gap:
+            raise MismatchError(
+                f"Log-probabilities of the rollouts differ by {gap:.3g} nats from the trainer's own.",
+                hint="The weights that draw are not those that are trained, or the precision is too low.",
+            )
+
+    def _evaluate(self) -> dict[str, Any]:
+        """Accuracy on the held-out questions, read greedily."""
+        jobs = self._source.evaluation(self.recipe.run.evaluation_tasks)
+        rollouts = roll_out(jobs, self._backend, group_size=1, temperature=0.0, seed_of=lambda *_: 0)
+        return accuracy_table([rollout.group for rollout in rollouts])
+
+    # -- update -----------------------------------------------------------------------------------------------------
+
+    def _update(self, groups: Sequence[Group]) -> dict[str, Any]:
+        config, run = self.recipe.optimizer, self.recipe.run
+        samples = self._samples(groups)
+        sums, norms, num_skipped = Sums(), list[float](), 0
+        for batch in mini_batches(
+            samples, config.updates, row_seed(run.name, run.seed, self.step, "shuffle")
+        ):
+            part = accumulate(self.policy.model, batch, self.recipe.loss, self._computing, self._budget)
+            norm = self._stepper.step()
+            if norm is None:
+                num_skipped += 1
+                self._skip()
+                continue
+            self._num_bad = 0
+            sums.add(part)
+            norms.append(norm)
+        return {
+            **sums.means(),
+            "grad_norm": max(norms, default=None),
+            "skipped": num_skipped,
+            "lr": self._stepper.rate,
+            "token_budget": self._budget.tokens,
+        }
+
+    def _samples(self, groups: Sequence[Group]) -> list[Sample]:
+        talks = list(conversations_of(groups))
+        advantages = [
+            value
+            for group in groups
+            for values in group_advantages(group, self.recipe.advantage)
+            for value in values
+        ]
+        old = self._scores_if(self.recipe.optimizer.updates > 1, self.policy.model, talks)
+        if self.recipe.loss.kl and self._reference is None:
+            with adapters_off(self.policy.model):
+                reference = self._scores_if(True, self.policy.model, talks)
+        else:
+            reference = self._scores_if(self._reference is not None, self._reference, talks)
+        return [
+            Sample(conversation=talk, advantage=advantage, old=before, reference=first)
+            for talk, advantage, before, first in zip(talks, advantages, old, reference, strict=True)
+        ]
+
+    def _scores_if(
+        self, is_wanted: bool, model: nn.Module | None, talks: Sequence[Conversation]
+    ) -> Sequence[tuple[float, ...] | None]:
+        if not is_wanted or model is None:
+            return [None] * len(talks)
+        return score_all(model, talks, self._computing, self._budget)
+
+    def _skip(self) -> None:
+        """An update that is not finite changes nothing; several in a row send the run back to its last checkpoint."""
+        self._num_bad += 1
+        _log.warning("step %d: loss or gradient is not finite; skipped", self.step)
+        if self._num_bad < self.recipe.optimizer.most_bad:
+            return
+        self._num_returns += 1
+        if self._num_returns > _MOST_RETURNS:
+            raise DivergedError(
+                f"The run diverged: it went back {_MOST_RETURNS} times and is not finite again.",
+                hint="Lower optimizer.lr, or use float32.",
+            )
+        scale = self._stepper.rate_scale / 2
+        self._restore_weights(load_checkpoint(self._last))
+        self._stepper.rate_scale = scale
+        self._num_bad = 0
+        _log.warning("back to the last checkpoint at %g of the rate", scale)
+
+    def _write_policy(self) -> None:
+        """The trained policy as a checkpoint folder; adapters apart as well, and merged into it."""
+        if self.recipe.model.lora_rank:
+            save_adapters(self.policy.model, self.folder / "adapter", base=self.recipe.model.path)
+            merge_adapters(self.policy.model)
+        save_policy(self.policy, self.folder / "policy")
+
+
+def _open(recipe: Recipe) -> Policy:
+    """The policy of a recipe as it is before training."""
+    device = recipe.model.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    policy = load_policy(Path(recipe.model.path), attention=recipe.model.attention, device=device)
+    if recipe.model.lora_rank:
+        add_adapters(
+            policy.model, rank=recipe.model.lora_rank, alpha=recipe.model.lora_alpha, seed=recipe.run.seed
+        )
+    if recipe.model.gradient_checkpointing:
+        checkpoint_layers(policy.model)
+    return policy

@@ -1,0 +1,315 @@
+"""Policies: a transformers decoder with its vocabulary, from a local folder or from the bundled GGUF file.
+
+The bundled model needs no other file: its weights, tokenizer and chat template are read out of the GGUF and become
+transformers' own Qwen2. Nothing is fetched, and no code out of a checkpoint is run.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import gguf
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
+from tokenizers import models as tokenizer_models
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+from engine.errors import CheckpointError, ModelNotFoundError, UnsupportedCheckpointError
+from trainer.rl.attention import PACKED
+from trainer.rl.vocabulary import Vocabulary
+from trainer.tokens import QWEN2_PATTERN
+
+Attention = Literal["blockwise", "flash_attention_2"]
+FAMILIES = ("llama", "qwen2", "qwen3")
+_CONTROL = 3  # gguf.TokenType.CONTROL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A model that can be trained.
+
+    Attributes:
+        model: a transformers decoder with submodules `model` and `lm_head`; weights in float32.
+        vocabulary: its tokens.
+        name: for people.
+        context_tokens: window, prompt and reply.
+        prompt_set: name of the prompt set that it was made for; None = the standard one.
+        chunk_tokens: chunk size that it was made for, or None.
+        memory_tokens: memory size that it was made for, or None.
+    """
+
+    model: nn.Module
+    vocabulary: Vocabulary
+    name: str
+    context_tokens: int
+    prompt_set: str | None = None
+    chunk_tokens: int | None = None
+    memory_tokens: int | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+
+def load_policy(path: Path, *, attention: Attention = "blockwise", device: str = "cpu") -> Policy:
+    """Load a policy.
+
+    Args:
+        path: a folder with a Llama, Qwen2 or Qwen3 checkpoint, or a GGUF file of the starter model.
+        attention: implementation of attention; the starter model always uses blockwise.
+        device: "cpu", "cuda", ...
+
+    Raises:
+        ModelNotFoundError: there is no such file or folder.
+        CheckpointError: it is damaged or incomplete.
+        UnsupportedCheckpointError: it is of another family.
+        TemplateError: its chat template is not valid.
+    """
+    if path.is_dir():
+        policy = _load_folder(path, attention)
+    elif path.is_file():
+        policy = _load_starter(path)
+    else:
+        raise ModelNotFoundError(
+            f"There is no model {path}.", hint="Give a checkpoint folder or a .gguf file."
+        )
+    _prepare(policy.model)
+    policy.model.to(device)
+    return policy
+
+
+def _prepare(model: nn.Module) -> None:
+    """Training mode switches on gradient checkpointing, and must switch on nothing else."""
+    config: Any = model.config
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if getattr(module, "attention_dropout", 0.0):
+            setattr(module, "attention_dropout", 0.0)  # noqa: B010 - no attribute that nn.Module knows
+    if "sliding_attention" in (getattr(config, "layer_types", None) or ()):
+        raise UnsupportedCheckpointError(
+            "The checkpoint uses sliding-window attention, which packing and decoding here do not know.",
+            hint="Set use_sliding_window to false in its config.json if the window is longer than a chunk.",
+        )
+    config.use_cache = False
+    model.float()
+    model.train()
+
+
+def checkpoint_layers(model: Any) -> None:
+    """Compute layers again in the backward pass instead of keeping what they gave."""
+    if hasattr(model, "activation_checkpointing_enable"):  # the name since transformers 5.20
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+def _load_folder(path: Path, attention: Attention) -> Policy:
+    config = _read_config(path)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            path,
+            config=config,
+            attn_implementation=PACKED if attention == "blockwise" else attention,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, ImportError) as exc:
+        raise CheckpointError(f"The checkpoint {path.name} cannot be loaded: {exc}.") from exc
+    if not getattr(tokenizer, "is_fast", False) or not tokenizer.chat_template:
+        raise CheckpointError(
+            f"The checkpoint {path.name} lacks a tokenizer.json or a chat template.",
+            hint="Choose the instruction edition of the model.",
+        )
+    ends = _end_ids(model, tokenizer)
+    start = tokenizer("x")["input_ids"]
+    has_bos = tokenizer.bos_token_id is not None and start[:1] == [tokenizer.bos_token_id]
+    extra = _read_extra(path)
+    return Policy(
+        model=model,
+        vocabulary=Vocabulary(
+            tokenizer.backend_tokenizer,
+            chat_template=str(tokenizer.chat_template),
+            end_ids=ends,
+            bos_id=tokenizer.bos_token_id if has_bos else None,
+            size=int(config.vocab_size),
+        ),
+        name=path.name,
+        context_tokens=int(config.max_position_embeddings),
+        prompt_set=extra.get("prompt_set"),
+        chunk_tokens=extra.get("chunk_tokens"),
+        memory_tokens=extra.get("memory_tokens"),
+    )
+
+
+def _read_config(path: Path) -> Any:
+    try:
+        config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError) as exc:
+        raise CheckpointError(f"{path} holds no readable config.json.") from exc
+    if config.model_type not in FAMILIES:
+        raise UnsupportedCheckpointError(
+            f"{path.name} is a {config.model_type} model.", hint=f"Trained are: {', '.join(FAMILIES)}."
+        )
+    return config
+
+
+def _end_ids(model: Any, tokenizer: Any) -> set[int]:
+    """Tokens that end a turn: those of the generation config, and the tokenizer's own."""
+    found = {tokenizer.eos_token_id}
+    configured = model.generation_config.eos_token_id if model.generation_config else None
+    found |= set(configured) if isinstance(configured, list) else {configured}
+    return {int(token_id) for token_id in found if token_id is not None}
+
+
+def _read_extra(path: Path) -> dict[str, Any]:
+    """What `save_policy` wrote beside a checkpoint."""
+    file = path / "palimpsest.json"
+    return dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
+
+
+def save_policy(policy: Policy, folder: Path) -> None:
+    """Write weights, config, tokenizer and chat template as a checkpoint folder that `load_policy` reads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model: Any = policy.model
+    model.save_pretrained(folder)
+    vocabulary = policy.vocabulary
+    vocabulary.tokenizer.save(str(folder / "tokenizer.json"))
+    end = vocabulary.text([min(vocabulary.end_ids)])
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "chat_template": vocabulary.chat_template,
+        "eos_token": end,
+        "model_max_length": policy.context_tokens,
+    }
+    if vocabulary.bos_id is not None:
+        settings["bos_token"] = vocabulary.text([vocabulary.bos_id])
+    extra = {
+        "prompt_set": policy.prompt_set,
+        "chunk_tokens": policy.chunk_tokens,
+        "memory_tokens": policy.memory_tokens,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2), "utf-8")
+    (folder / "palimpsest.json").write_text(json.dumps(extra, indent=2), "utf-8")
+
+
+class _Fields:
+    """Metadata of a GGUF file by name."""
+
+    def __init__(self, reader: gguf.GGUFReader, path: Path) -> None:
+        self._fields = reader.fields
+        self._path = path
+
+    def get(self, name: str) -> Any:
+        return self._fields[name].contents() if name in self._fields else None
+
+    def __getitem__(self, name: str) -> Any:
+        value = self.get(name)
+        if value is None:
+            raise CheckpointError(f"{self._path.name} lacks the metadata {name}.")
+        return value
+
+
+def _load_starter(path: Path) -> Policy:
+    try:
+        reader = gguf.GGUFReader(str(path))
+    except (OSError, ValueError, IndexError) as exc:
+        raise CheckpointError(f"{path.name} is no readable GGUF file.") from exc
+    fields = _Fields(reader, path)
+    if fields["general.architecture"] != "qwen2" or fields["tokenizer.ggml.pre"] != "qwen2":
+        raise UnsupportedCheckpointError(
+            f"{path.name} is not the starter model.",
+            hint="Other models are trained from their checkpoint folder, not from a GGUF file.",
+        )
+    model = Qwen2ForCausalLM(_starter_config(fields))
+    model.set_attn_implementation(PACKED)
+    _load_tensors(model, reader, path)
+    end_id = int(fields["tokenizer.ggml.eos_token_id"])
+    return Policy(
+        model=model,
+        vocabulary=Vocabulary(
+            _starter_tokenizer(fields),
+            chat_template=fields["tokenizer.chat_template"],
+            end_ids={end_id, int(fields.get("tokenizer.ggml.eot_token_id") or end_id)},
+            bos_id=None,
+            size=len(fields["tokenizer.ggml.tokens"]),
+        ),
+        name=fields["general.name"],
+        context_tokens=int(fields["qwen2.context_length"]),
+        prompt_set=fields.get("palimpsest.prompt_set"),
+        chunk_tokens=fields.get("palimpsest.chunk_tokens"),
+        memory_tokens=fields.get("palimpsest.memory_tokens"),
+    )
+
+
+def _starter_config(fields: _Fields) -> Qwen2Config:
+    return Qwen2Config(
+        vocab_size=len(fields["tokenizer.ggml.tokens"]),
+        hidden_size=int(fields["qwen2.embedding_length"]),
+        intermediate_size=int(fields["qwen2.feed_forward_length"]),
+        num_hidden_layers=int(fields["qwen2.block_count"]),
+        num_attention_heads=int(fields["qwen2.attention.head_count"]),
+        num_key_value_heads=int(fields["qwen2.attention.head_count_kv"]),
+        max_position_embeddings=int(fields["qwen2.context_length"]),
+        rms_norm_eps=float(fields["qwen2.attention.layer_norm_rms_epsilon"]),
+        rope_parameters={"rope_type": "default", "rope_theta": float(fields["qwen2.rope.freq_base"])},
+        tie_word_embeddings=True,
+        use_sliding_window=False,
+        eos_token_id=int(fields["tokenizer.ggml.eos_token_id"]),
+        pad_token_id=int(fields["tokenizer.ggml.padding_token_id"]),
+        bos_token_id=None,
+    )
+
+
+def _load_tensors(model: nn.Module, reader: gguf.GGUFReader, path: Path) -> None:
+    stored = {tensor.name: tensor for tensor in reader.tensors}
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, len(stored))
+    state: dict[str, torch.Tensor] = {}
+    for name, parameter in model.state_dict().items():
+        source = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        if name == "lm_head.weight":
+            continue  # tied
+        if source not in stored:
+            raise CheckpointError(f"{path.name} lacks the tensor {source}.")
+        tensor = stored.pop(source)
+        if tensor.tensor_type not in (gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.F32):
+            raise UnsupportedCheckpointError(
+                f"{path.name} is quantised.", hint="Train from the file with F16 weights."
+            )
+        # Copied: the reader's arrays are views of a file that is mapped read-only.
+        values = torch.from_numpy(tensor.data.astype("float32", copy=True))
+        state[name] = values.reshape(parameter.shape)
+    if stored:
+        raise UnsupportedCheckpointError(f"{path.name} holds an unknown tensor: {min(stored)}.")
+    model.load_state_dict(state, strict=False)
+    model.tie_weights()  # type: ignore[operator]
+
+
+def _starter_tokenizer(fields: _Fields) -> Tokenizer:
+    """The tokenizer that `trainer.tokens.train_tokenizer` made, from what the file holds of it."""
+    tokens: list[str] = fields["tokenizer.ggml.tokens"]
+    types: list[int] = fields["tokenizer.ggml.token_type"]
+    merges = [tuple(merge.split(" ", 1)) for merge in fields["tokenizer.ggml.merges"]]
+    vocabulary = {token: token_id for token_id, token in enumerate(tokens)}
+    tokenizer = Tokenizer(tokenizer_models.BPE(vocab=vocabulary, merges=merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(QWEN2_PATTERN), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    special = [token for token, kind in zip(tokens, types, strict=True) if kind == _CONTROL]
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    return tokenizer

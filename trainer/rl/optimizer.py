@@ -1,0 +1,90 @@
+"""AdamW with warm-up, and the guard against what is not finite."""
+
+import importlib
+from typing import Any
+
+import torch
+from torch import nn
+
+from engine.errors import TrainerMissingError
+from trainer.rl.recipe import OptimizerConfig
+
+
+class Stepper:
+    """Takes optimizer steps.
+
+    Args:
+        model: what is trained: every parameter that wants a gradient.
+        config: see `OptimizerConfig`.
+
+    Raises:
+        TrainerMissingError: 8-bit AdamW without bitsandbytes.
+
+    Attributes:
+        num_updates: updates that were taken.
+        rate_scale: factor on the learning rate; halves when the run goes back.
+    """
+
+    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+        self._config = config
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = _make(self._parameters, config)
+        self.num_updates = 0
+        self.rate_scale = 1.0
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next update: linear warm-up, then constant."""
+        warmup = self._config.warmup
+        factor = min(1.0, (self.num_updates + 1) / warmup) if warmup else 1.0
+        return self._config.lr * factor * self.rate_scale
+
+    def step(self) -> float | None:
+        """Clip and update; None = the gradient is not finite, and nothing was changed.
+
+        Returns:
+            the norm of the gradient before clipping.
+        """
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._config.clip_norm)
+        is_finite = bool(torch.isfinite(norm))
+        if is_finite:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate
+            self.optimizer.step()
+            self.num_updates += 1
+        self.optimizer.zero_grad(set_to_none=True)
+        return float(norm) if is_finite else None
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "num_updates": self.num_updates,
+            "rate_scale": self.rate_scale,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Inverse of `state`."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.num_updates = state["num_updates"]
+        self.rate_scale = state["rate_scale"]
+
+
+def _make(parameters: list[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    betas = (config.beta1, config.beta2)
+    if not config.is_8bit:
+        return torch.optim.AdamW(groups, lr=config.lr, betas=betas)
+    try:
+        library = importlib.import_module("bitsandbytes.optim")
+    except ImportError as exc:
+        raise TrainerMissingError(
+            "The 8-bit optimizer needs the package bitsandbytes, which is not installed.",
+            hint="Install it, or set optimizer.is_8bit to false.",
+        ) from exc
+    optimizer: torch.optim.Optimizer = library.AdamW8bit(groups, lr=config.lr, betas=betas)
+    return optimizer

@@ -1,0 +1,199 @@
+"""One rollout batch becomes updates of the weights.
+
+A mini-batch is cut into packs that fit the memory; each pack's loss is divided by the size of the whole mini-batch, so
+that the cut does not matter. When memory runs out, the budget halves and the mini-batch starts again from zero
+gradients.
+"""
+
+import logging
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from trainer.rl.data import Conversation
+from trainer.rl.errors import TrainingMemoryError
+from trainer.rl.logprobs import Scores, score_pack
+from trainer.rl.loss import Denominator, LossConfig, Sums, Terms, policy_loss
+from trainer.rl.packing import Pack, make_pack, plan_packs
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A conversation to be trained on.
+
+    Attributes:
+        conversation: what was said.
+        advantage: of every response token.
+        old: log pi_old of the response, [N]; None = the policy is still what it was, so that log pi_theta is it.
+        reference: log pi_ref of the response, [N]; None = there is no KL term.
+    """
+
+    conversation: Conversation
+    advantage: float
+    old: tuple[float, ...] | None = None
+    reference: tuple[float, ...] | None = None
+
+
+class Budget:
+    """Most tokens of a packed row; halves when memory runs out.
+
+    Args:
+        tokens: to begin with.
+    """
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+
+    def attempt(self, work: Callable[[int], _T], longest: int) -> _T:
+        """Do something within the budget, again with half of it as often as memory runs out.
+
+        Args:
+            work: is given the budget; must be able to start again.
+            longest: tokens of the longest conversation, below which no budget helps.
+
+        Raises:
+            TrainingMemoryError: a row with the longest conversation alone does not fit.
+        """
+        while True:
+            try:
+                return work(self.tokens)
+            except (torch.OutOfMemoryError, RuntimeError, MemoryError) as exc:
+                if not is_out_of_memory(exc):
+                    raise
+                if self.tokens <= longest:
+                    raise TrainingMemoryError(
+                        f"A conversation of {longest} tokens does not fit the memory.",
+                        hint="Train with smaller chunks, gradient checkpointing, adapters or a smaller model.",
+                    ) from exc
+            # Outside the handler: the exception holds on to the tensors that filled the memory.
+            self.tokens = max(longest, self.tokens // 2)
+            _log.warning("out of memory: rows of %d tokens from now on", self.tokens)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+
+
+def is_out_of_memory(exc: BaseException) -> bool:
+    """Whether memory ran out, on a GPU or where torch's CPU allocator says so."""
+    if isinstance(exc, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(exc, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(exc)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computing:
+    """How scores are computed.
+
+    Attributes:
+        temperature: of the rollouts.
+        head_tokens: positions whose logits exist at one time.
+        autocast: dtype of the computation; None = that of the weights.
+        pad_multiple: rows are padded to a multiple of it; 1 = not at all.
+    """
+
+    temperature: float = 1.0
+    head_tokens: int = 512
+    autocast: torch.dtype | None = None
+    pad_multiple: int = 1
+
+    def scores(self, model: nn.Module, pack: Pack) -> Scores:
+        """Score a pack."""
+        context: AbstractContextManager[object] = nullcontext()
+        if self.autocast is not None:
+            context = torch.autocast(pack.ids.device.type, dtype=self.autocast)
+        with context:
+            return score_pack(model, pack, temperature=self.temperature, chunk_tokens=self.head_tokens)
+
+    def packs(
+        self, conversations: Sequence[Conversation], budget: int, device: torch.device
+    ) -> Iterator[Pack]:
+        """The conversations in rows."""
+        for rows in plan_packs([talk.num_tokens for talk in conversations], budget):
+            length = sum(conversations[row].num_tokens - 1 for row in rows)
+            pad_to = math.ceil(length / self.pad_multiple) * self.pad_multiple
+            yield make_pack(conversations, rows, device=device, pad_to=pad_to)
+
+
+def score_all(
+    model: nn.Module, conversations: Sequence[Conversation], computing: Computing, budget: Budget
+) -> list[tuple[float, ...]]:
+    """Log-probabilities of every response under a model, in the order given."""
+    if not conversations:
+        return []
+    device = next(model.parameters()).device
+
+    @torch.no_grad()
+    def work(tokens: int) -> list[tuple[float, ...]]:
+        found: dict[int, tuple[float, ...]] = {}
+        for pack in computing.packs(conversations, tokens, device):
+            logprobs = computing.scores(model, pack).logprobs
+            for number, row in enumerate(pack.rows):
+                found[row] = tuple(logprobs[pack.conversation == number].tolist())
+        return [found[row] for row in range(len(conversations))]
+
+    return budget.attempt(work, max(talk.num_tokens for talk in conversations))
+
+
+def mini_batches(samples: Sequence[Sample], count: int, seed: int) -> list[list[Sample]]:
+    """Shuffle and cut. Turn-major order would give an update of first turns only."""
+    order = list(range(len(samples)))
+    random.Random(seed).shuffle(order)
+    size = math.ceil(len(samples) / count)
+    return [[samples[i] for i in order[start : start + size]] for start in range(0, len(order), size)]
+
+
+def accumulate(
+    model: nn.Module, batch: Sequence[Sample], config: LossConfig, computing: Computing, budget: Budget
+) -> Sums:
+    """Gradients of a mini-batch's loss, added to zero, and sums for the metrics.
+
+    Raises:
+        TrainingMemoryError: see `Budget.attempt`.
+    """
+    whole = Denominator(
+        num_tokens=sum(len(sample.conversation.response_ids) for sample in batch),
+        num_conversations=len(batch),
+    )
+    # Without a KL term a conversation without advantage has no gradient: it only counts in the denominator.
+    live = [sample for sample in batch if sample.advantage or config.kl]
+    device = next(model.parameters()).device
+    conversations = [sample.conversation for sample in live]
+
+    def work(tokens: int) -> Sums:
+        model.zero_grad(set_to_none=True)
+        sums = Sums()
+        for pack in computing.packs(conversations, tokens, device):
+            scores = computing.scores(model, pack)
+            terms = _terms(pack, [live[row] for row in pack.rows], scores)
+            loss, measured = policy_loss(terms, config, whole)
+            loss.backward()  # type: ignore[no-untyped-call]
+            sums.add(measured)
+        return sums
+
+    return budget.attempt(work, max((talk.num_tokens for talk in conversations), default=0))
+
+
+def _terms(pack: Pack, samples: Sequence[Sample], scores: Scores) -> Terms:
+    def tensor(values: Iterator[float]) -> Tensor:
+        return torch.tensor(list(values), dtype=torch.float32, device=pack.ids.device)
+
+    detached = scores.logprobs.detach()
+    has_old = all(sample.old is not None for sample in samples)
+    has_reference = all(sample.reference is not None for sample in samples)
+    return Terms(
+        logprobs=scores.logprobs,
+        old=tensor(value for sample in samples for value in sample.old or ()) if has_old else detached,
+        rollout=tensor(value for sample in samples for value in sample.conversation.rollout_logprobs),
+        reference=tensor(v for sample in samples for v in sample.reference or ()) if has_reference else None,
+        advantages=tensor(sample.advantage for sample in samples for _ in sample.conversation.response_ids),
+        conversation=pack.conversation,
+        entropy=scores.entropy,
+    )
