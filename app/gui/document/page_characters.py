@@ -8,6 +8,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 _MIN_OVERLAP = 0.35
@@ -41,6 +42,13 @@ class _Run:
     bottom: float
     is_upright: bool | None = None
 
+    def goes_on(self, box: Rect) -> bool:
+        """Whether a character is the next of a line, as nearly all are; `takes` looks closer."""
+        left, top, _, bottom = box
+        if self.is_upright is not False or not top < (self.top + self.bottom) / 2 < bottom:
+            return False
+        return self.right - 1.0 < left < self.right + self.bottom - self.top
+
     def takes(self, box: Rect) -> bool:
         """Whether a character that follows goes on with this run."""
         for is_upright in (False, True) if self.is_upright is None else (self.is_upright,):
@@ -66,8 +74,15 @@ class _Run:
 
     def add(self, index: int, box: Rect) -> None:
         self.end = index + 1
-        self.left, self.top = min(self.left, box.left), min(self.top, box.top)
-        self.right, self.bottom = max(self.right, box.right), max(self.bottom, box.bottom)
+        left, top, right, bottom = box
+        if left < self.left:
+            self.left = left
+        if top < self.top:
+            self.top = top
+        if right > self.right:
+            self.right = right
+        if bottom > self.bottom:
+            self.bottom = bottom
 
 
 class PageCharacters:
@@ -82,13 +97,10 @@ class PageCharacters:
     def __init__(self, number: int, text: str, boxes: Sequence[Rect | None]) -> None:
         self.number = number
         self.text = text
-        self._boxes = array("f", bytes(16 * len(boxes)))
-        self._known = bytearray(len(boxes))
-        for index, box in enumerate(boxes):
-            if box is not None:
-                self._known[index] = 1
-                self._boxes[4 * index : 4 * index + 4] = array("f", box)
-        self._runs = list(self._find_runs())
+        nowhere = (0.0, 0.0, 0.0, 0.0)
+        self._boxes = array("f", chain.from_iterable(box or nowhere for box in boxes))
+        self._known = bytes(box is not None for box in boxes)
+        self._runs = _find_runs(text, boxes)
         self._starts = [run.start for run in self._runs]
 
     @property
@@ -144,21 +156,21 @@ class PageCharacters:
                     best, best_distance = index, apart
         return best
 
-    def _find_runs(self) -> list[_Run]:
-        runs: list[_Run] = []
-        run: _Run | None = None
-        for index, char in enumerate(self.text):
-            box = self.box(index)
+
+def _find_runs(text: str, boxes: Sequence[Rect | None]) -> list[_Run]:
+    """Characters that stand side by side; line ends in the text end a run."""
+    runs: list[_Run] = []
+    run: _Run | None = None
+    for index, (char, box) in enumerate(zip(text, boxes, strict=True)):
+        if box is None:
             if char == "\n":
                 run = None
-            if box is None:
-                continue
-            if run is not None and run.takes(box):
-                run.add(index, box)
-            else:
-                run = _Run(index, index + 1, *box)
-                runs.append(run)
-        return runs
+        elif run is not None and (run.goes_on(box) or run.takes(box)):
+            run.add(index, box)
+        else:
+            run = _Run(index, index + 1, *box)
+            runs.append(run)
+    return runs
 
 
 def _cover(run: _Run, boxes: list[Rect]) -> Rect:

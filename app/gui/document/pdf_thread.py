@@ -269,8 +269,7 @@ def _characters(document: "PdfDocument", index: int) -> PageCharacters:
         logger.warning("the text of page %d cannot be read: %s", index + 1, exc)
         return PageCharacters(index + 1, "", ())
     places = [
-        None if box is None else Rect(box.left, height - box.top, box.right, height - box.bottom)
-        for box in boxes
+        None if box is None else Rect(box[0], height - box[3], box[2], height - box[1]) for box in boxes
     ]
     return PageCharacters(index + 1, text, places)
 
