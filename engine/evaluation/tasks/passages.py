@@ -8,7 +8,6 @@ passages again.
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 from engine.errors import PlanError
 from engine.evaluation.datasets import Dataset, Passage, Question
@@ -66,8 +65,8 @@ class PassagesTask:
         at = depths(len(own), seed=self.materials.depth_seed(self.name, length_tokens), index=index)
         paragraphs, slots = _insert(others, own, at, rng)
         starts = [0]
-        for before, _ in pairwise([*paragraphs, ""]):
-            starts.append(starts[-1] + len(before) + len(BREAK))
+        for paragraph in paragraphs:
+            starts.append(starts[-1] + len(paragraph) + len(BREAK))
         evidence = tuple(
             Place(starts[slot] + offset + start, starts[slot] + offset + end)
             for slot, passage, spans in zip(slots, question.passages, question.evidence, strict=True)
