@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from PySide6.QtCore import QEvent, Qt, Signal, Slot
+from PySide6.QtCore import QEvent, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QHBoxLayout, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
@@ -25,6 +25,7 @@ from app.gui.document.thumbnails import Thumbnails
 from app.gui.document.values import Highlight, OpenedDocument, Span
 
 _PANE_WIDTH = 220
+_PATIENCE_MS = 500
 _MAX_STRIP_CHUNKS = 400
 
 
@@ -64,6 +65,8 @@ class DocumentColumn(QWidget):
         self._reader: TextThread | None = None
         self._threads = Threads(self)
         self._strip_document = 0
+        self._patience = QTimer(self, singleShot=True, interval=_PATIENCE_MS)
+        self._patience.timeout.connect(self._ask_for_patience)
         self.header = DocumentHeader()
         self.strip = ReadingStrip()
         self.find_bar = FindBar()
@@ -161,7 +164,7 @@ class DocumentColumn(QWidget):
         self.strip.set_plan(_plan_of_pages(document), (), [[page.label for page in document.pages]])
         self.outline.set_lines(document.outline)
         self.text_view.set_document(document)
-        self.invitation.wait(document.name)
+        self._patience.start()
         self._reader = TextThread(document.text)
         self._reader.loaded.connect(self._take_text)
         self._reader.failed.connect(self._take_text_failure)
@@ -169,6 +172,7 @@ class DocumentColumn(QWidget):
         self.findings.set_thread(self._reader)
         self._threads.start(self._reader)
         if document.format == "pdf":
+            self._views.setCurrentWidget(self.pages)
             self._open_pdf(document)
         else:
             self._show_text()
@@ -177,6 +181,7 @@ class DocumentColumn(QWidget):
         """Show none; what works in the background is asked to end and is not waited for."""
         self.document, self._text, self._wish = None, None, None
         self._highlights = []
+        self._patience.stop()
         self.pages.clear()
         self.thumbnails.clear()
         self.text_view.clear()
@@ -251,6 +256,12 @@ class DocumentColumn(QWidget):
 
     # The file.
 
+    def _ask_for_patience(self) -> None:
+        """It takes long enough for the user to wonder."""
+        if self.document is not None:
+            self.invitation.wait(self.document.name)
+            self._views.setCurrentWidget(self.invitation)
+
     def _open_pdf(self, document: OpenedDocument) -> None:
         self._pdf = PdfThread(document.path, document.password)
         self._pdf.opened.connect(self._pdf_opened)
@@ -264,6 +275,7 @@ class DocumentColumn(QWidget):
         if len(sizes) != len(self.document.pages):
             self._file_changed()
             return
+        self._patience.stop()
         self._views.setCurrentWidget(self.pages)
         self.header.show_kind(has_pages=True)
         self.pages.set_document(self.document, self._pdf, sizes)
@@ -291,6 +303,7 @@ class DocumentColumn(QWidget):
     def _fall_back(self, notice: str, *, wants_password: bool = False) -> None:
         """Show the text that the store holds in place of the pages."""
         current = self.pages.current
+        self._patience.stop()
         self.pages.clear()
         self.thumbnails.clear()
         self.header.thumbnails.setChecked(False)
@@ -328,6 +341,8 @@ class DocumentColumn(QWidget):
             return
         self._text = text
         if self.view() is self.text_view:
+            self._patience.stop()
+            self._views.setCurrentWidget(self.text_view)
             self.text_view.set_text(text)
             self._hand_over(self.text_view)
             self.document_shown.emit(self.document.content_hash if self.document else "")
@@ -340,6 +355,7 @@ class DocumentColumn(QWidget):
         if self.sender() is not self._reader:
             return
         if self.view() is self.text_view:
+            self._patience.stop()
             self.invitation.say(message, hint)
             self._views.setCurrentWidget(self.invitation)
         self.open_failed.emit(message, hint)
@@ -369,7 +385,18 @@ class DocumentColumn(QWidget):
         self.strip.set_cursor(self._strip_document, number)
         self.outline.show_page(number)
         self.thumbnails.show_page(number)
+        self.view().setAccessibleDescription(self._words_for(number))
         self.page_changed.emit(number)
+
+    def _words_for(self, number: int) -> str:
+        """Where one is, for a screen reader."""
+        if self.document is None:
+            return ""
+        page = self.document.pages[number - 1]
+        place = (
+            self.tr("Page %1 of %2").replace("%1", page.label).replace("%2", str(len(self.document.pages)))
+        )
+        return f"{place}: {page.heading}" if page.heading else place
 
     def _go_to_page(self, number: int) -> None:
         self.show_page(number)
