@@ -13,7 +13,7 @@ from engine.agent.config import Mode
 from engine.agent.coverage import COUNTED
 from engine.agent.memory import Memory, MemoryItem
 from engine.agent.result import Result
-from engine.backends.base import Backend, ModelInfo, Request
+from engine.backends.base import Backend, ModelInfo, Request, Sampling
 from engine.backends.scripted import Fault, ScriptedBackend
 from engine.cancel import Cancelled, CancelToken
 from engine.errors import (
@@ -24,7 +24,15 @@ from engine.errors import (
     UnsupportedModeError,
 )
 from engine.paths import trace_database
-from engine.session import Front, ModelChoice, ReadingOptions, Session, load_result, make_certificate
+from engine.session import (
+    Front,
+    ModelChoice,
+    Proposal,
+    ReadingOptions,
+    Session,
+    load_result,
+    make_certificate,
+)
 from engine.traces.store import TraceStore
 
 SENTENCES = [
@@ -304,3 +312,88 @@ def test_a_mode_that_the_model_was_not_made_for_is_refused_by_name(
     (tmp_path / "model.prompts.json").write_text('{"modes": ["extractive"]}', "utf-8")
     with pytest.raises(UnsupportedModeError, match="faithful"):
         open_session().ask([book], "Who?", options=ReadingOptions(mode=Mode.FAITHFUL), estimate=False)
+
+
+def test_a_plan_that_is_left_leaves_nothing_behind(
+    open_session: Callable[..., Session], book: Path, tmp_path: Path
+) -> None:
+    seen: list[Proposal] = []
+
+    class Refuse(Front):
+        def propose(self, proposal: Proposal) -> None:
+            seen.append(proposal)
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        ask(open_session(front=Refuse()), book)
+    (proposal,) = seen
+    assert (proposal.run_id, proposal.parent, proposal.next_chunk) == (None, None, 0)
+    assert len(proposal.plans[0].chunks) > 5
+    with TraceStore(trace_database(tmp_path / "data")) as store:
+        assert store.list_runs() == []
+        assert store.list_documents() == []
+
+
+def test_a_follow_up_is_answered_from_the_memory_that_is_there(
+    open_session: Callable[..., Session], book: Path, tmp_path: Path
+) -> None:
+    first = ask(open_session(), book)
+    asked: list[Request] = []
+
+    def count(request: Request) -> str:
+        asked.append(request)
+        return reply(request)
+
+    result = open_session(count).follow_up(first.run_id, "What is the number of the tenant of berth 12?")
+    assert len(asked) == 1
+    assert result.answer.text == "tenant 84"
+    assert result.answer.claims == first.answer.claims
+    assert result.coverage.read_for == first.question
+    assert dataclasses.replace(result.coverage, read_for="") == first.coverage
+    with TraceStore(trace_database(tmp_path / "data")) as store:
+        run = store.get_run(result.run_id)
+        assert (run.parent_kind, run.chunks_done) == ("follow_up", run.chunks_total)
+        bundle = make_bundle(store, run.run_id, with_calls=False)
+        assert store.verify() == []
+    assert bundle["parent"]["kind"] == "follow_up"
+    for render in (markdown.render, html.render):
+        assert "what that reading kept" in render(bundle)
+
+
+def test_a_follow_up_that_failed_is_resumed(
+    open_session: Callable[..., Session], book: Path, tmp_path: Path
+) -> None:
+    first = ask(open_session(), book)
+    died = BackendDiedError("The model went away.")
+    with pytest.raises(BackendDiedError):
+        open_session(faults={0: Fault(error=died)}).follow_up(first.run_id, "Who holds berth 12 now?")
+    with TraceStore(trace_database(tmp_path / "data")) as store:
+        run = store.list_runs()[0]
+        assert run.status == "failed"
+    result = open_session().resume(run.run_id)
+    assert result.answer.text == "tenant 84"
+    assert result.coverage.read_for == first.question
+
+
+def test_only_finished_runs_are_asked_further_questions(
+    open_session: Callable[..., Session], book: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BackendDiedError):
+        ask(open_session(faults={3: Fault(error=BackendDiedError("Gone."))}), book)
+    with TraceStore(trace_database(tmp_path / "data")) as store:
+        run = store.list_runs()[0]
+    with pytest.raises(ResumeRefusedError, match="not finished"):
+        open_session().follow_up(run.run_id, "What else?")
+
+
+def test_the_answer_alone_is_drawn_anew_with_other_settings(
+    open_session: Callable[..., Session], book: Path, tmp_path: Path
+) -> None:
+    first = ask(open_session(), book)
+    sampling = Sampling(temperature=0.9, seed=5)
+    again = open_session().branch(first.run_id, sampling=sampling)
+    with TraceStore(trace_database(tmp_path / "data")) as store:
+        run = store.get_run(again.run_id)
+        assert run.spec.config.sampling == sampling
+        assert store.totals(run.run_id).num_calls == 1
+    assert again.answer == first.answer

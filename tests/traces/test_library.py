@@ -86,3 +86,21 @@ def test_slices(store: TraceStore, pages: list[PageDraft], data: st.DataObject) 
     start = data.draw(st.integers(0, len(document.text)))
     end = data.draw(st.integers(start, len(document.text)))
     assert SliceReader(store.db).read(document_id, start, end) == document.text[start:end]
+
+
+def test_token_counts_are_kept_by_model_and_the_last_one_is_listed(store: TraceStore) -> None:
+    document = document_of([PageDraft(text="some text")])
+    store.add_document(document)
+    assert store.token_count(document.content_hash, "a") is None
+    assert store.list_documents()[0].num_tokens is None
+    store.keep_token_count(document.content_hash, "a", 2)
+    store.keep_token_count(document.content_hash, "b", 3)
+    assert store.token_count(document.content_hash, "a") == 2
+    assert store.list_documents()[0].num_tokens == 3
+    store.keep_token_count(document.content_hash, "a", 4)
+    assert store.list_documents()[0].num_tokens == 4
+    assert store.verify() == []
+    store.delete_document(document.content_hash)
+    assert store.token_count(document.content_hash, "a") is None
+    with pytest.raises(StoreError):
+        store.keep_token_count(document.content_hash, "a", 4)

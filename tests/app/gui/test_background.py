@@ -1,5 +1,6 @@
 """The store's thread: values come back in the window's thread, in order, and only to those who want them."""
 
+import functools
 import sqlite3
 import threading
 import time
@@ -36,9 +37,14 @@ def background(qtbot: QtBot, database: Path) -> Iterator[Background]:
 def test_values_come_back_in_this_thread_and_in_order(qtbot: QtBot, background: Background) -> None:
     here = threading.get_ident()
     threads: list[tuple[int, int]] = []
+
+    def work(number: int, store: TraceStore) -> tuple[int, int]:
+        assert store.list_documents() == []
+        return number, threading.get_ident()
+
     for number in range(5):
         background.call(
-            lambda store, number=number: (number, threading.get_ident(), len(store.list_documents())),
+            functools.partial(work, number),
             lambda value: threads.append((value[0], threading.get_ident() - here or value[1])),
         )
     assert threads == []  # never at once
@@ -52,13 +58,13 @@ def test_a_later_call_makes_an_earlier_one_stale(qtbot: QtBot, background: Backg
     called: list[str] = []
     got: list[str] = []
 
-    def work(store: TraceStore, name: str) -> str:
+    def work(name: str, store: TraceStore) -> str:
         called.append(name)
         assert may_go.wait(10)
         return name
 
     for name in ("first", "second", "third"):
-        background.call(lambda store, name=name: work(store, name), got.append, key="search")
+        background.call(functools.partial(work, name), got.append, key="search")
     background.call(lambda store: "other", got.append, key="list")
     qtbot.waitUntil(lambda: bool(called), timeout=WAIT_MS)
     may_go.set()
