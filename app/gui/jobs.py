@@ -35,6 +35,16 @@ _DELTA_MS = 33
 _LOG_LINES = 40
 
 
+_leaving: set["Job"] = set()
+"""Jobs that have ended and whose child is about to."""
+
+
+def wait_for_children(timeout_ms: int = 3000) -> None:
+    """Wait until every child that has said its last message is gone. For the end of the program."""
+    for job in list(_leaving):
+        job.close(timeout_ms)
+
+
 def worker_command() -> tuple[str, list[str]]:
     """Program and arguments of a child process: this program, asked to work."""
     if getattr(sys, "frozen", False):
@@ -164,8 +174,14 @@ class Job(QObject):
         """Delete this as soon as the child is gone; it ends a moment after its last message."""
         if self._process.state() == QProcess.ProcessState.NotRunning:
             self.deleteLater()
-        else:
-            self._process.finished.connect(self.deleteLater)
+            return
+        self.setParent(None)  # it may outlive its owner by that moment
+        _leaving.add(self)
+        self._process.finished.connect(self._leave)
+
+    def _leave(self) -> None:
+        _leaving.discard(self)
+        self.deleteLater()
 
     def close(self, timeout_ms: int = 3000) -> None:
         """Stop, wait until the child is gone, and kill it if that takes too long. For the end of the program."""

@@ -39,6 +39,7 @@ class ReadingDesk(QObject):
         background: reaches the store.
         column: shows the reading.
         model: gives the model of the moment.
+        complete: fills in what the user left open of a new reading.
         parent: owner.
     """
 
@@ -57,6 +58,7 @@ class ReadingDesk(QObject):
         background: Background,
         column: ReadingColumn,
         model: Callable[[], Model],
+        complete: Callable[[Options], Options],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
@@ -64,6 +66,7 @@ class ReadingDesk(QObject):
         self._background = background
         self._column = column
         self._model = model
+        self._complete = complete
         self._documents: list[DocumentInfo] = []
         self._job: Job | None = None
         self._state: ReadingState | None = None
@@ -189,7 +192,7 @@ class ReadingDesk(QObject):
                 data=self._folder,
                 documents=tuple(document.content_hash for document in documents),
                 questions=tuple(questions),
-                options=options,
+                options=self._complete(options),
                 model=self._model(),
                 passwords=self.passwords,
                 confirm=True,

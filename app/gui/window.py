@@ -1,8 +1,9 @@
 """The window: three columns, the menus, and which part hears which."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer, Signal
 from PySide6.QtGui import (
@@ -41,8 +42,9 @@ from app.gui.exporting import ExportDesk
 from app.gui.history.panel import HistoryPanel
 from app.gui.icons import icon
 from app.gui.imports import ImportDesk
+from app.gui.jobs import wait_for_children
 from app.gui.library.dropping import paths_of
-from app.gui.library.panel import LibraryPanel
+from app.gui.library.panel import PASSWORD_CODE, LibraryPanel
 from app.gui.library.values import Entry
 from app.gui.library.watching import WatchedFolders
 from app.gui.look import apply_look, set_role
@@ -51,14 +53,15 @@ from app.gui.reading.column import ReadingColumn
 from app.gui.reading.parts import icon_button
 from app.gui.reading.values import DocumentInfo
 from app.gui.readings import ReadingDesk
-from app.gui.selftest import ShownAnswer
-from app.gui.settings.dialog import SettingsDialog
 from app.gui.settings.preferences import ModelKind, PreferenceKeeper, Preferences, Scheme
 from app.gui.showing import DocumentDesk, places_of
 from app.gui.welcome import Welcome
 from app.worker.protocol import Model, Options
 from engine.errors import PalimpsestError
 from engine.paths import trace_database
+
+if TYPE_CHECKING:
+    from app.gui.selftest import ShownAnswer
 
 _WIDTHS = (280, 620, 460)
 _SIZE = (1360, 860)
@@ -89,6 +92,7 @@ class MainWindow(QMainWindow):
         self._entries: dict[str, Entry] = {}
         self._wanted_paths: set[str] = set()
         self._sample_question = ""
+        self._unannounced = ""
         self.background = Background(trace_database(folder), self)
         self.library = LibraryPanel(self.background.call)
         self.history = HistoryPanel(self.background.call)
@@ -96,7 +100,9 @@ class MainWindow(QMainWindow):
         self.welcome = Welcome()
         self.reading = ReadingColumn()
         self.shown = DocumentDesk(self.background, self.document, self)
-        self.readings = ReadingDesk(str(folder), self.background, self.reading, self._model, self)
+        self.readings = ReadingDesk(
+            str(folder), self.background, self.reading, self._model, self._complete, self
+        )
         self.imports = ImportDesk(str(folder), self._model, self)
         self.exports = ExportDesk(self.background, self)
         self.watched = WatchedFolders(self)
@@ -134,8 +140,10 @@ class MainWindow(QMainWindow):
         self.reading.ask.set_questions([question])
         self.readings.plan([question], self.reading.ask.options, starts_at_once=True)
 
-    def shown_answer(self) -> ShownAnswer | None:
+    def shown_answer(self) -> "ShownAnswer | None":
         """What is on the screen; None = no answer."""
+        from app.gui.selftest import ShownAnswer
+
         state = self.readings.state
         if state is None or not state.questions:
             return None
@@ -250,6 +258,7 @@ class MainWindow(QMainWindow):
         settings.clicked.connect(self._show_settings)
         row.addWidget(settings)
         menus.setCornerWidget(corner)
+        corner.show()
 
     def _add(
         self, menu: Any, text: str, work: Any, keys: str | None = None, picture: str | None = None
@@ -300,6 +309,7 @@ class MainWindow(QMainWindow):
     def _connect_history(self) -> None:
         self.history.run_opened.connect(self._open_run)
         self.history.resume_wanted.connect(self._resume_run)
+        self.history.compare_wanted.connect(self._compare)
         self.history.runs_deleted.connect(self._runs_deleted)
 
     def _connect_document(self) -> None:
@@ -363,6 +373,7 @@ class MainWindow(QMainWindow):
         self.watched.close()
         self.readings.close()
         self.imports.close()
+        wait_for_children()
         self.document.shut_down()
         self.background.close()
 
@@ -385,7 +396,7 @@ class MainWindow(QMainWindow):
         if name == "imported" and self._is_wanted(values["path"]):
             self._wanted_paths.clear()
             self._open(values["content_hash"])
-        elif name == "import_failed" and self._is_wanted(values["path"]):
+        elif name == "import_failed" and values["code"] != PASSWORD_CODE and self._is_wanted(values["path"]):
             self._wanted_paths.discard(values["path"])
             self.open_failed.emit(values["message"])
 
@@ -439,23 +450,26 @@ class MainWindow(QMainWindow):
     def _document_is_shown(self, content_hash: str) -> None:
         name = self.document.document.name if self.document.document is not None else ""
         self.setWindowTitle(f"{name} — Palimpsest" if name else "Palimpsest")
-        if content_hash in self._entries:
-            self._say_opened(content_hash)
+        self._unannounced = content_hash
+        self._say_opened()
 
-    def _say_opened(self, content_hash: str) -> None:
+    def _say_opened(self) -> None:
+        """Once a document can be seen and the library knows it, it can be asked about."""
+        content_hash, self._unannounced = self._unannounced, ""
+        if content_hash not in self._entries:
+            self._unannounced = content_hash
+            return
         self.document_opened.emit(content_hash)
         if self._sample_question:
             question, self._sample_question = self._sample_question, ""
             self.ask(question)
 
     def _take_entries(self, entries: Sequence[Entry]) -> None:
-        is_new = self.shown.content_hash not in self._entries
         self._entries = {entry.content_hash: entry for entry in entries}
         self._choose(self.library.selection)
         self.watched.set_known({entry.path: (entry.size_bytes, entry.modified_at) for entry in entries})
-        shown = self.document.document
-        if is_new and shown is not None and shown.content_hash in self._entries:
-            self._say_opened(shown.content_hash)
+        if self._unannounced:
+            self._say_opened()
 
     def _choose(self, content_hashes: Sequence[str]) -> None:
         """These are read next."""
@@ -501,6 +515,8 @@ class MainWindow(QMainWindow):
         state = self.readings.state
         if state is not None and state.plan is not None:
             self.library.set_reading([each.content_hash for each in state.plan.documents], share)
+            for run_id in state.run_ids:
+                self.history.set_progress(run_id, state.progress.chunks_done, "running")
 
     def _reading_ended(self, how: str, values: dict[str, Any]) -> None:
         self.library.set_reading(())
@@ -526,11 +542,21 @@ class MainWindow(QMainWindow):
             if content_hash and self.shown.content_hash != content_hash:
                 self._open(content_hash)
             self._show_evidence()
+            self.history.show_current(run_id)
 
         self.readings.open_run(run_id, then=show)
 
     def _resume_run(self, run_id: str) -> None:
         self.readings.open_run(run_id, then=lambda: self.readings.resume([run_id]))
+
+    def _compare(self, one: str, other: str) -> None:
+        from app.gui.history.compare_dialog import CompareDialog
+
+        dialog = CompareDialog(self.background.call, one, other, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.place_wanted.connect(self._open_hit)
+        dialog.run_opened.connect(self._open_run)
+        dialog.open()
 
     def _runs_deleted(self, run_ids: Sequence[str]) -> None:
         state = self.readings.state
@@ -586,7 +612,19 @@ class MainWindow(QMainWindow):
             prompts=value.prompts or None,
         )
 
+    def _complete(self, options: Options) -> Options:
+        """Options of a reading; what the form leaves open is as the preferences say."""
+        value = self._keeper.value
+        return dataclasses.replace(
+            options,
+            mode=options.mode or value.mode or None,
+            chunk_tokens=options.chunk_tokens or value.chunk_tokens,
+            memory_tokens=options.memory_tokens or value.memory_tokens,
+        )
+
     def _show_settings(self, page: str = "") -> None:
+        from app.gui.settings.dialog import SettingsDialog  # the window is there sooner without it
+
         dialog = SettingsDialog(self._keeper, self._folder, parent=self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         if page:
@@ -609,13 +647,6 @@ class MainWindow(QMainWindow):
         dialog = ErrorDialog(error.message, error.hint, parent=self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
-
-
-def options_of(value: Preferences) -> Options:
-    """What the preferences say of a new reading."""
-    return Options(
-        mode=value.mode or None, chunk_tokens=value.chunk_tokens, memory_tokens=value.memory_tokens
-    )
 
 
 def _model_name(value: Preferences) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-
-import charset_normalizer
+from typing import TYPE_CHECKING
 
 from engine.errors import CorruptDocumentError, UnsupportedFormatError
+
+if TYPE_CHECKING:
+    from charset_normalizer import CharsetMatch
 
 Progress = Callable[[int, int], None]
 """Called with (pages or parts done, of how many)."""
@@ -100,6 +102,8 @@ def decode(data: bytes, name: str) -> str:
     # A sample around the first bytes that are not ASCII is enough, and fast for large files.
     first = next((index for index, byte in enumerate(data[:_SEARCHED_BYTES]) if byte > 127), 0)
     sample = data[max(0, first - _SAMPLE_BYTES // 2) : first + _SAMPLE_BYTES]
+    import charset_normalizer  # only files that are not UTF-8 need its tables
+
     matches = list(charset_normalizer.from_bytes(sample))
     if not matches:
         raise _binary(name)
@@ -107,7 +111,7 @@ def decode(data: bytes, name: str) -> str:
     return data.decode(min(near, key=_implausibility).encoding, "replace")
 
 
-def _implausibility(match: charset_normalizer.CharsetMatch) -> tuple[float, bool, bool]:
+def _implausibility(match: "CharsetMatch") -> tuple[float, bool, bool]:
     """Tells apart encodings that charset-normalizer finds about equally good; smaller is better.
 
     Capitals within words betray KOI8 and Windows Cyrillic taken for each other; hiragana are in all Japanese.

@@ -45,7 +45,7 @@ from engine.errors import PalimpsestError
 REFRESH_MS = 250
 """Many small files come in quickly; the list is not read anew for each."""
 
-PASSWORD_CODE = "PasswordNeededError"
+PASSWORD_CODE = "password_needed"
 
 
 class LibraryPanel(QWidget):
