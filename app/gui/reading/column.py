@@ -19,7 +19,7 @@ from app.gui.reading.state import ReadingState
 from app.gui.reading.values import DocumentInfo, Place, Problem, Status
 from app.gui.reading.words import fill, page_label, plural, safe_text, translate
 
-_DRAW_EVERY_MS = 80
+_DRAW_EVERY_MS = 120
 _MOST_QUESTION_CHARACTERS = 2000
 _MARGIN = 16
 

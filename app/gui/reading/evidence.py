@@ -59,52 +59,61 @@ class ExcerptModel(QAbstractListModel):
         self._question: QuestionRecord | None = None
         self._state: ReadingState | None = None
         self._cited: set[tuple[int, int, int]] = set()
-        self._count = 0
+        self._lines: list[str | None] = []  # made when they are looked at
 
     def show_question(self, state: ReadingState | None, question: QuestionRecord | None) -> None:
         """Show all excerpts of a question."""
         self.beginResetModel()
         self._state, self._question = state, question
-        self._count = len(question.excerpts) if question else 0
+        self._lines = [None] * len(question.excerpts) if question else []
         self._cited = _cited(question)
         self.endResetModel()
 
     def catch_up(self) -> None:
         """Show those that came since."""
-        if self._question is None or len(self._question.excerpts) <= self._count:
+        if self._question is None or len(self._question.excerpts) <= len(self._lines):
             return
-        self.beginInsertRows(QModelIndex(), self._count, len(self._question.excerpts) - 1)
-        self._count = len(self._question.excerpts)
+        num_fresh = len(self._question.excerpts) - len(self._lines)
+        self.beginInsertRows(QModelIndex(), len(self._lines), len(self._lines) + num_fresh - 1)
+        self._lines += [None] * num_fresh
         self.endInsertRows()
 
     def answered(self) -> None:
         """Say which of them the answer rests on."""
         self._cited = _cited(self._question)
-        if self._count:
-            self.dataChanged.emit(self.index(0), self.index(self._count - 1), [FateRole])
+        if self._lines:
+            self.dataChanged.emit(self.index(0), self.index(len(self._lines) - 1), [FateRole])
 
     def rowCount(self, parent: _Index = QModelIndex(), /) -> int:  # noqa: B008
         """Number of excerpts."""
-        return 0 if parent.isValid() else self._count
+        return 0 if parent.isValid() else len(self._lines)
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole, /) -> object:
         """Quote, place in words, fate in words, or the excerpt itself."""
-        if self._question is None or not 0 <= index.row() < self._count:
+        row = index.row()
+        if self._question is None or not 0 <= row < len(self._lines):
             return None
-        excerpt = self._question.excerpts[index.row()]
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._line(row)
+        excerpt = self._question.excerpts[row]
         if role == ExcerptRole:
             return excerpt
-        if role == Qt.ItemDataRole.DisplayRole:
-            return one_line(excerpt.quote, _MOST_CHARACTERS)
         if role == PlaceRole:
             return self._place(excerpt)
         if role == FateRole:
             return self._fate(excerpt)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{one_line(excerpt.quote)}, {self._place(excerpt)}, {self._fate(excerpt)}"
+            return f"{self._line(row)}, {self._place(excerpt)}, {self._fate(excerpt)}"
         if role == Qt.ItemDataRole.ToolTipRole:
             return one_line(self._document(excerpt), 200)
         return None
+
+    def _line(self, row: int) -> str:
+        line = self._lines[row]
+        if line is None:
+            assert self._question is not None, "rows are those of a question"
+            line = self._lines[row] = one_line(self._question.excerpts[row].quote, _MOST_CHARACTERS)
+        return line
 
     def _place(self, excerpt: Excerpt) -> str:
         line = page_label(excerpt.place.label, excerpt.place.page)

@@ -7,6 +7,7 @@ reading that goes on, in the time that the step's own change takes.
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from app.gui.reading.values import Item
 from engine.sentences import sentence_spans
@@ -27,18 +28,23 @@ class Lost:
     dropped: int
 
 
-def tiles(items: Sequence[Item]) -> list[str]:
+def tiles(items: Sequence[Item]) -> tuple[str, ...]:
     """A memory cut into its sentences, each with the space before it: joined, they are the memory.
 
     An item that is copied from the document is one, whatever stands in it.
     """
+    return _tiles(tuple(items))
+
+
+@lru_cache(maxsize=32)  # a memory is asked for when it comes, and whenever it is drawn
+def _tiles(items: tuple[Item, ...]) -> tuple[str, ...]:
     found: list[str] = []
     for place, item in enumerate(items):
         parts = [item.text]
         if item.document is None and item.text:
             parts = [item.text[start:end] for start, end in sentence_spans(item.text)]
         found += ["\n" + parts[0] if place else parts[0], *parts[1:]]
-    return found
+    return tuple(found)
 
 
 def written(memory: str) -> tuple[Item, ...]:

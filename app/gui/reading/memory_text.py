@@ -1,6 +1,7 @@
 """The memory as real text: what the last change added and removed is marked, and every sentence leads to its page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from PySide6.QtCore import QUrl, Signal
 from PySide6.QtGui import QTextBlockFormat, QTextCharFormat, QTextCursor
@@ -14,8 +15,9 @@ from app.gui.reading.record import QuestionRecord, chunk_place
 from app.gui.reading.values import ChunkInfo, Place
 from app.gui.reading.words import page_label, safe_text
 
-_MOST_CHARACTERS = 40_000
-"""Of a memory that are shown: more than a budget of 8,000 tokens, and still laid out at once."""
+_MOST_CHARACTERS = 10_000
+"""Of a memory that are shown unasked: about 2,500 tokens, which are laid out within one turn of the event loop."""
+_ALL = "all:"
 
 
 class MemoryText(TextView):
@@ -31,6 +33,9 @@ class MemoryText(TextView):
         super().__init__(520, parent)
         self.setAccessibleName(self.tr("Memory"))
         self._places: list[Place] = []
+        self._shown: _Shown | None = None
+        self._counts = (0, 0)
+        self._show_all = False
         self.anchorClicked.connect(self._go)
 
     def show_memory(
@@ -43,15 +48,32 @@ class MemoryText(TextView):
     ) -> tuple[int, int]:
         """Show the memory after the step at a position, with the last change up to there marked.
 
+        Nothing is done if that looks as what is shown: most steps change nothing.
+
         Returns:
             words that this change added and removed.
         """
-        step = question.steps[position]
         changed = question.last_change(position) if with_changes else None
+        wanted = _Shown(question, position, chunks, changed)
+        if self._shown is None or not self._shown.looks_like(wanted):
+            self._show_all = False
+            self._draw(wanted)
+        return self._counts
+
+    def forget(self) -> None:
+        """Draw anew the next time, whatever is shown: colours changed, or where sentences come from."""
+        self._shown = None
+
+    def _draw(self, shown: "_Shown") -> None:
+        self._shown = shown
+        question, position = shown.question, shown.position
+        step = question.steps[position]
         after = tiles(step.items) if step.items or not step.after else tiles(written(step.after))
         rows = [Row(place, (Piece("same", text),)) for place, text in enumerate(after)]
-        if changed is not None:
-            rows = compare(_tiles_before(question, changed), after)
+        if shown.changed is not None:
+            rows = compare(_tiles_before(question, shown.changed), after)
+        self._counts = counts(rows)
+        inks = _Inks(self)
         scroll = self.verticalScrollBar().value()
         self.setUpdatesEnabled(False)
         self.clear()
@@ -59,66 +81,98 @@ class MemoryText(TextView):
         cursor = QTextCursor(self.document())
         cursor.beginEditBlock()
         if not rows:
-            cursor.insertText(self.tr("Nothing has been found so far."), self.ink(tones(self).muted))
-        shown = 0
-        was_gone = False
-        for row in rows:
-            begins_line = shown > 0 and (was_gone or row.tile is None or after[row.tile].startswith("\n"))
-            self._insert_row(cursor, row, begins_line=begins_line, is_first=not shown)
-            if row.tile is not None:
-                self._insert_link(cursor, after[row.tile], question, position, chunks)
-            was_gone = row.tile is None
-            shown += sum(len(piece.text) for piece in row.pieces) + 1
-            if shown > _MOST_CHARACTERS:
-                cursor.insertText(" …", self.ink(tones(self).muted))
-                break
+            cursor.insertText(self.tr("Nothing has been found so far."), inks.muted)
+        self._insert_rows(cursor, rows, after, shown, inks)
         cursor.endEditBlock()
         self.verticalScrollBar().setValue(scroll)
         self.setUpdatesEnabled(True)
-        return counts(rows)
 
-    def _insert_row(self, cursor: QTextCursor, row: Row, *, begins_line: bool, is_first: bool) -> None:
-        if begins_line:
-            spaced = QTextBlockFormat()
-            spaced.setTopMargin(6)
-            cursor.insertBlock(spaced)
-        at_start = is_first or begins_line
-        for piece in row.pieces:
-            text = safe_text(piece.text)
-            if at_start:
-                text = text.lstrip()
-            cursor.insertText(text, self._format(piece.change))
-            at_start = at_start and not text
-
-    def _format(self, change: str) -> QTextCharFormat:
-        made = self.ink()
-        if change == "added":
-            made.setBackground(tones(self).added)
-            made.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
-        elif change == "removed":
-            made.setBackground(tones(self).removed)
-            made.setForeground(tones(self).muted)
-            made.setFontStrikeOut(True)
-        return made
-
-    def _insert_link(
-        self,
-        cursor: QTextCursor,
-        tile: str,
-        question: QuestionRecord,
-        position: int,
-        chunks: Mapping[int, ChunkInfo],
+    def _insert_rows(
+        self, cursor: QTextCursor, rows: Sequence[Row], after: Sequence[str], shown: "_Shown", inks: "_Inks"
     ) -> None:
-        place = place_of(tile, question, position, chunks)
+        length = 0
+        was_gone = False
+        for row in rows:
+            if length > _MOST_CHARACTERS and not self._show_all:
+                cursor.insertBlock()
+                cursor.insertText(self.tr("Show the rest of this memory"), inks.link(_ALL))
+                return
+            begins_line = length > 0 and (was_gone or row.tile is None or after[row.tile].startswith("\n"))
+            _insert_row(cursor, row, inks, begins_line=begins_line, is_first=not length)
+            if row.tile is not None:
+                self._insert_link(cursor, after[row.tile], shown, inks)
+            was_gone = row.tile is None
+            length += sum(len(piece.text) for piece in row.pieces) + 1
+
+    def _insert_link(self, cursor: QTextCursor, tile: str, shown: "_Shown", inks: "_Inks") -> None:
+        place = place_of(tile, shown.question, shown.position, shown.chunks)
         if place is None:
             return
         self._places.append(place)
-        cursor.insertText("\u2002", self.ink())
-        made = self.ink(href=f"place:{len(self._places) - 1}", scale=0.9)
-        cursor.insertText(page_label(place.label, place.page).replace(" ", "\u00a0"), made)
+        cursor.insertText("\u2002", inks.of["same"])
+        words = page_label(place.label, place.page).replace(" ", "\u00a0")
+        cursor.insertText(words, inks.link(f"place:{len(self._places) - 1}"))
 
     def _go(self, link: QUrl) -> None:
-        self.place_wanted.emit(self._places[int(link.path())])
+        if link.toString() != _ALL:
+            self.place_wanted.emit(self._places[int(link.path())])
+        elif self._shown is not None:
+            self._show_all = True
+            self._draw(self._shown)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shown:
+    """What a memory's picture depends on."""
+
+    question: QuestionRecord
+    position: int
+    chunks: Mapping[int, ChunkInfo]
+    changed: int | None
+
+    def looks_like(self, other: "_Shown") -> bool:
+        """Whether the pictures are the same: memories are shared, and sentences keep their origin while they stay."""
+        return (
+            self.question is other.question
+            and self.changed == other.changed
+            and self.question.last_change(self.position) == other.question.last_change(other.position)
+            and self.question.steps[self.position].items is other.question.steps[other.position].items
+        )
+
+
+class _Inks:
+    """The formats of one picture: made once, since making one takes longer than using it."""
+
+    def __init__(self, view: TextView) -> None:
+        tone = tones(view)
+        plain, added, removed = view.ink(), view.ink(), view.ink(tone.muted)
+        added.setBackground(tone.added)
+        added.setUnderlineStyle(QTextCharFormat.UnderlineStyle.SingleUnderline)
+        removed.setBackground(tone.removed)
+        removed.setFontStrikeOut(True)
+        self.of: dict[str, QTextCharFormat] = {"same": plain, "added": added, "removed": removed}
+        self.muted = view.ink(tone.muted)
+        self._link = view.ink(href="-", scale=0.9)
+
+    def link(self, href: str) -> QTextCharFormat:
+        """Of a link."""
+        made = QTextCharFormat(self._link)
+        made.setAnchorHref(href)
+        return made
+
+
+def _insert_row(cursor: QTextCursor, row: Row, inks: _Inks, *, begins_line: bool, is_first: bool) -> None:
+    if begins_line:
+        spaced = QTextBlockFormat()
+        spaced.setTopMargin(6)
+        cursor.insertBlock(spaced)
+    at_start = is_first or begins_line
+    for piece in row.pieces:
+        text = safe_text(piece.text)
+        if at_start:
+            text = text.lstrip()
+        cursor.insertText(text, inks.of[piece.change])
+        at_start = at_start and not text
 
 
 def place_of(
@@ -137,7 +191,7 @@ def place_of(
     return None if chunk is None else chunk_place(chunk)
 
 
-def _tiles_before(question: QuestionRecord, position: int) -> list[str]:
+def _tiles_before(question: QuestionRecord, position: int) -> tuple[str, ...]:
     """The memory before a step; with its items where the step before left the same text."""
     step = question.steps[position]
     if position and question.steps[position - 1].after == step.before:

@@ -15,7 +15,7 @@ from app.gui.reading.step_slider import StepSlider
 from app.gui.reading.values import Step
 from app.gui.reading.words import fill, number, outcome_name, pages_label, plural, translate
 
-_DRAW_EVERY_MS = 60
+_DRAW_EVERY_MS = 100
 """However fast steps arrive, the memory is drawn so often."""
 
 
@@ -114,6 +114,7 @@ class MemoryView(QWidget):
     def show_question(self, state: ReadingState | None, index: int) -> None:
         """Show a question of a reading, at its last step."""
         self._state, self._index = state, index
+        self._text.forget()
         self._edit.hide()
         self._live.setChecked(True)
         self.draw()
@@ -163,6 +164,7 @@ class MemoryView(QWidget):
             widget.setVisible(is_there)
         if question is None or not is_there:
             self._says.setText(self.tr("Each step of the reading will appear here."))
+            self._text.forget()
             self._text.setPlainText("")
             self._changed.setText("")
             self._weight.setText("")
@@ -173,6 +175,7 @@ class MemoryView(QWidget):
         """Colours are part of the text."""
         super().changeEvent(event)
         if is_new_look(event) and self._state is not None:
+            self._text.forget()
             self._timer.start()
 
     # How

@@ -170,6 +170,9 @@ class QuestionRecord:
 
 def best_excerpt(sentence: str, excerpts: Iterable[Excerpt]) -> Excerpt | None:
     """The excerpt that holds a sentence word for word, else the one with most of its words, at least 60 % of them."""
+    excerpts = tuple(excerpts)
+    if not excerpts:
+        return None
     wanted = normalise(sentence)
     words = set(_WORD.findall(wanted))
     best: tuple[float, Excerpt | None] = (0.0, None)

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtCore import QRect, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QSlider, QWidget
 
 from app.gui.look import tones
 from app.gui.reading.parts import icon_button
 
-_TICK_WIDTH = 2.0
+_TICK_WIDTH = 2
 _EDGE = 8
 """Half of the slider's handle, by which its ends are in."""
 
@@ -30,13 +30,12 @@ class _Slider(QSlider):
             return
         span = max(1, self.maximum())
         width = self.width() - 2 * _EDGE
-        columns = {_EDGE + round(mark * width / span) for mark in self.marks if mark <= self.maximum()}
+        columns = {_EDGE + mark * width // span for mark in self.marks if mark <= span}
+        top = self.height() // 2 + 9
         painter = QPainter(self)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(tones(self).found)
-        top = self.height() / 2 + 9
-        for column in columns:
-            painter.drawRoundedRect(QRectF(column - _TICK_WIDTH / 2, top, _TICK_WIDTH, 5), 1, 1)
+        painter.drawRects([QRect(at - _TICK_WIDTH // 2, top, _TICK_WIDTH, 5) for at in columns])
         painter.end()
 
 
