@@ -286,7 +286,7 @@ class DocumentColumn(QWidget):
     def _pdf_failed(self, message: str, hint: str, wants_password: bool) -> None:
         if self.sender() is self._pdf and self.document is not None:
             shown = self.tr("This is the text that was read from it.")
-            self._fall_back(f"{message} {shown}", wants_password=wants_password)
+            self._fall_back(" ".join(filter(None, (message, shown, hint))), wants_password=wants_password)
             self.open_failed.emit(message, hint)
 
     @Slot()

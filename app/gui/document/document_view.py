@@ -46,6 +46,7 @@ class DocumentView(QAbstractScrollArea):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.viewport().setMouseTracking(True)
         self.viewport().setAutoFillBackground(False)
+        self.setCornerWidget(QWidget(self))  # the style's own has a frame
         self.document: OpenedDocument | None = None
         self.text = ""
         self.highlights: list[Highlight] = []

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, Qt, Signal
+from PySide6.QtCore import QAbstractItemModel, QModelIndex, QObject, QPersistentModelIndex, QRect, Qt, Signal
+from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import QTreeView, QWidget
 
 from app.gui.document.tips import plain_tip
 from app.gui.document.values import OutlineLine
+from app.gui.look import tones
 
 Index = QModelIndex | QPersistentModelIndex
 
@@ -111,6 +113,11 @@ class OutlineView(QTreeView):
             self.expandAll()
         elif self._outline.rowCount() == 1:
             self.expand(self._outline.index(0, 0))
+
+    def drawBranches(self, painter: QPainter, rect: QRect, index: Index) -> None:
+        """Draw the arrows on plain ground: the mark of the line belongs to its words alone."""
+        painter.fillRect(rect, tones(self.window()).window)
+        super().drawBranches(painter, rect, index)
 
     def show_page(self, number: int) -> None:
         """Mark the line that a page belongs to."""
