@@ -126,6 +126,7 @@ class WatchedFolders(QObject):
             self._watcher.addPaths(some)
         if not self._unwatched:
             self._filling.stop()
+            self._soon.start()  # what came between the look and the watch was reported to nobody
 
     def _changed(self, _: str) -> None:
         self._soon.start()

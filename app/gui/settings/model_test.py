@@ -68,8 +68,9 @@ class ModelTest(QObject):
         self.stop()
         process = QProcess(self)
         process.setWorkingDirectory(str(_ROOT) if not getattr(sys, "frozen", False) else "")
-        process.finished.connect(lambda code, how: self._ended(process, code, how))
-        process.errorOccurred.connect(lambda error: self._not_started(process, error))
+        # Bound methods, no lambdas: those would keep us alive until the process is deleted, whose parent we are.
+        process.finished.connect(self._ended)
+        process.errorOccurred.connect(self._not_started)
         self._process = process
         program = [] if getattr(sys, "frozen", False) else ["-P", "-m", "palimpsest"]
         process.start(sys.executable, [*program, *arguments_for(value, self._folder)])
@@ -80,6 +81,8 @@ class ModelTest(QObject):
         process, self._process = self._process, None
         self._limit.stop()
         if process is not None:
+            process.finished.disconnect(self._ended)
+            process.errorOccurred.disconnect(self._not_started)
             process.kill()
             process.waitForFinished(2000)
             process.deleteLater()
@@ -91,16 +94,18 @@ class ModelTest(QObject):
             self.tr("It may be too large for this machine, or its server is busy."),
         )
 
-    def _not_started(self, process: QProcess, error: QProcess.ProcessError) -> None:
-        if process is self._process and error is QProcess.ProcessError.FailedToStart:
+    def _not_started(self, error: QProcess.ProcessError) -> None:
+        process = self._process
+        if process is not None and error is QProcess.ProcessError.FailedToStart:
             self._process = None
             self._limit.stop()
+            process.deleteLater()
             self.failed.emit(self.tr("The test could not be started."), process.errorString())
 
-    def _ended(self, process: QProcess, code: int, how: QProcess.ExitStatus) -> None:
-        if process is not self._process:
+    def _ended(self, code: int, how: QProcess.ExitStatus) -> None:
+        process, self._process = self._process, None
+        if process is None:
             return
-        self._process = None
         self._limit.stop()
         output = bytes(process.readAllStandardOutput().data()).decode("utf-8", "replace")
         errors = bytes(process.readAllStandardError().data()).decode("utf-8", "replace")
