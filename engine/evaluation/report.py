@@ -5,7 +5,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Literal
 
 from engine.evaluation.bootstrap import Estimate, mean_interval, paired_difference
 from engine.evaluation.chunk_rates import ChunkCounts, Prediction, predict, total
@@ -17,6 +17,9 @@ from engine.evaluation.systems import Identified
 
 NUM_POSITIONS = 5
 """Parts of a document that accuracy by evidence position is given for."""
+
+Kind = Literal["answerable", "not stated"]
+"""Whether a question's document answers it."""
 
 _PACKAGES = ("palimpsest", "llama-cpp-python", "numpy")
 
@@ -88,6 +91,8 @@ class SystemReport:
         identity: all that decides its answers.
         overall: over all items.
         by_length: by length in tokens.
+        by_kind: questions that the documents answer and those that they do not, where there are both: who never answers
+            is right in all of the latter.
         by_position: by evidence position.
         chunks: what became of chunks in its readings.
         predicted: by length, the strict match that the chunk rates predict.
@@ -98,6 +103,7 @@ class SystemReport:
     identity: Mapping[str, Any]
     overall: Summary
     by_length: Mapping[int, Summary]
+    by_kind: Mapping[Kind, Summary]
     by_position: tuple[PositionSummary, ...]
     chunks: ChunkCounts
     predicted: Mapping[int, Prediction]
@@ -114,6 +120,7 @@ class SystemReport:
         return {
             "overall": self.overall.as_dict(),
             "by_length": by_length,
+            "by_kind": {kind: summary.as_dict() for kind, summary in self.by_kind.items()},
             "by_position": [part.as_dict() for part in self.by_position],
             "chunks": self.chunks.as_dict() if self.chunks.total else None,
             "system": dict(self.identity),
@@ -193,6 +200,7 @@ def _system_report(
         identity=system.identity,
         overall=summarise(results),
         by_length={length: summarise(group) for length, group in by_length.items()},
+        by_kind=by_kind(results),
         by_position=by_position(results),
         chunks=total(result.outcome.chunks for result in results),
         # A baseline that never saw the evidence has no chunk that could have been missed.
@@ -228,6 +236,15 @@ def summarise(results: Sequence[Result]) -> Summary:
         num_chunks=sum(result.outcome.num_chunks for result in fitting) / count,
         wall_s=sum(result.outcome.wall_s for result in fitting) / count,
     )
+
+
+def by_kind(results: Sequence[Result]) -> dict[Kind, Summary]:
+    """Results on questions with and without an answer; empty where all are of one kind."""
+    answerable = [result for result in results if result.golds]
+    if len(answerable) in (0, len(results)):
+        return {}
+    others = [result for result in results if not result.golds]
+    return {"answerable": summarise(answerable), "not stated": summarise(others)}
 
 
 def by_position(results: Iterable[Result]) -> tuple[PositionSummary, ...]:

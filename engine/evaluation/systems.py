@@ -11,7 +11,7 @@ All of them are the same loop with another plan, so that prompts, retries and pa
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -33,7 +33,7 @@ Status = Literal["answered", "failed", "does not fit"]
 """How an item ended; "answered" also where the answer is that the document does not say."""
 
 _BATCH_ALONE = 64
-"""Chunks that are read alone at a time."""
+"""Chunks that are read alone at a time where that gains anything; on a CPU it costs up to a fifth more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,7 +328,9 @@ class ChunksAlone:
         whole = self._reader.plan(item)
         plans = [dataclasses.replace(whole, chunks=(chunk,)) for chunk in whole.chunks if not chunk.is_repeat]
         watches: list[ChunkWatch] = []
-        for batch in _batches(plans):
+        width = _BATCH_ALONE if self._reader.backend.info.lookahead > 1 else 1
+        for start in range(0, len(plans), width):
+            batch = plans[start : start + width]
             fresh = [ChunkWatch(plan, item) for plan in batch]
             run_readings(
                 [
@@ -340,8 +342,3 @@ class ChunksAlone:
             )
             watches += fresh
         return total(watch.counts for watch in watches), len(plans)
-
-
-def _batches(plans: Sequence[ReadingPlan]) -> Iterator[Sequence[ReadingPlan]]:
-    for start in range(0, len(plans), _BATCH_ALONE):
-        yield plans[start : start + _BATCH_ALONE]

@@ -23,16 +23,18 @@ def rows(report: Report, *, is_brief: bool = False) -> list[tuple[str, ...]]:
         for length, summary in system.by_length.items():
             lines.append(_row(system, length, summary, is_brief))
         if len(system.by_length) > 1:
-            lines.append(_row(system, None, system.overall, is_brief))
+            lines.append(_row(system, "all", system.overall, is_brief))
+        for kind, summary in system.by_kind.items():
+            lines.append(_row(system, kind, summary, is_brief))
     return lines
 
 
-def _row(system: SystemReport, length: int | None, summary: Summary, is_brief: bool) -> tuple[str, ...]:
-    predicted = system.predicted.get(length) if length is not None else None
+def _row(system: SystemReport, part: int | str, summary: Summary, is_brief: bool) -> tuple[str, ...]:
+    predicted = system.predicted.get(part) if isinstance(part, int) else None
     exact, *others = (*summary.metrics.values(), summary.in_memory)
     return (
         system.name,
-        f"{length:,}" if length is not None else "all",
+        f"{part:,}" if isinstance(part, int) else part,
         str(summary.n),
         _with_interval(exact),
         *(_plain(one) if is_brief else _with_interval(one) for one in others),

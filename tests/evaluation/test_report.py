@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -157,7 +157,31 @@ def test_questions_without_an_answer_are_right_if_nothing_is_answered(tmp_path: 
     assert values["overall"]["em"]["value"] == 0.25
     assert list(values["by_length"]) == ["4000"]
     assert values["by_position"] == []
+    assert values["by_kind"] == {}
     assert values["chunks"] is None
+
+
+def test_questions_with_and_without_an_answer_are_told_apart(tmp_path: Path) -> None:
+    class Both(TenPlaces):
+        def item(self, length_tokens: int, index: int) -> Item:
+            item = super().item(length_tokens, index)
+            return item if index < 6 else replace(item, golds=())
+
+    # Somebody who never answers is right wherever there is nothing to be found.
+    system = Fixed("reader", {(1_000, n): Outcome(status="answered", answer=None) for n in range(10)})
+    with EvaluationStore(tmp_path / "both.sqlite") as store:
+        scope = Scope(task=Both(), lengths=(1_000,), num_items=10)
+        report = evaluate(scope, [lambda: nullcontext(system)], store)
+    values = report.as_dict()
+    assert values["overall"]["em"]["value"] == 0.4
+    assert values["by_kind"]["answerable"]["n"] == 6
+    assert values["by_kind"]["answerable"]["em"]["value"] == 0.0
+    assert values["by_kind"]["not stated"]["em"]["value"] == 1.0
+    assert [row[1:3] for row in tables.rows(report)] == [
+        ("1,000", "10"),
+        ("answerable", "6"),
+        ("not stated", "4"),
+    ]
 
 
 def test_lengths_of_documents_that_are_as_long_as_they_are() -> None:
