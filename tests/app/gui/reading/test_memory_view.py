@@ -169,3 +169,25 @@ def test_without_steps_it_says_so(view: MemoryView) -> None:
     view.show_question(ReadingState(["What?"]), 0)
     assert view._says.text() == "Each step of the reading will appear here."
     assert not view._steps.isVisible()
+
+
+def test_a_very_long_memory_is_shown_in_full_when_it_is_wanted(view: MemoryView, state: ReadingState) -> None:
+    sentences = [f"Sentence {number} of a memory that is far too long." for number in range(500)]
+    state.apply("chunk_finished", made.chunk_finished(300, [], sentences))
+    view.go_to(len(state.questions[0].steps) - 1)
+    assert "Sentence 499" not in view._text.toPlainText()
+    view._text.anchorClicked.emit("all:")
+    assert "Sentence 499" in view._text.toPlainText()
+    assert "Show the rest" not in view._text.toPlainText()
+    view._copy.click()
+    assert QApplication.clipboard().text() == "\n".join(sentences)
+
+
+def test_what_looks_the_same_is_not_drawn_again(view: MemoryView, state: ReadingState) -> None:
+    view.go_to(32)
+    revision = view._text.document().revision()
+    view.go_to(38)
+    assert view._says.text().startswith("Step 39")
+    assert view._text.document().revision() == revision
+    view.go_to(39)
+    assert view._text.document().revision() != revision
