@@ -56,7 +56,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar
 
-PLAN_SLICE = 1000
+PLAN_SLICE = 250
 """Chunks in one `plan_chunks`: a line of it is parsed within a few milliseconds."""
 
 
