@@ -1,5 +1,6 @@
 """The column as people use it: plan, live memory, evidence, answer, what goes wrong; with a real reading's messages."""
 
+import gc
 import itertools
 import re
 import time
@@ -20,6 +21,15 @@ from tests.app.gui.reading import made
 from tests.app.gui.reading.conftest import ANSWERED, QUESTIONS, SILENT, Recorded, feed
 
 DOCUMENT = DocumentInfo(content_hash="0" * 64, name="report.pdf", kind="page", pages=14)
+
+
+@pytest.fixture
+def young_heap() -> Iterator[None]:
+    """Leave what other tests hold out of the garbage collector's rounds: a full one takes longer than a turn may."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
@@ -207,6 +217,7 @@ def test_status_text_tells_rate_and_memory(column: ReadingColumn, qtbot: QtBot) 
     assert lines[-1] == ""
 
 
+@pytest.mark.usefixtures("young_heap")
 def test_five_thousand_steps_hold_nobody_up(column: ReadingColumn, qtbot: QtBot) -> None:
     """Messages as the job delivers them: some milliseconds of them a turn of the event loop."""
     state = running(column, 5000)
