@@ -24,6 +24,7 @@ from engine.errors import PalimpsestError
 translate = QCoreApplication.translate
 
 _MOST_QUOTES = 100
+_MOST_CHARACTERS = 2000
 
 
 class CompareDialog(QDialog):
@@ -176,7 +177,7 @@ class CompareDialog(QDialog):
         layout = QVBoxLayout(card)
         layout.setContentsMargins(16, 12, 16, 8)
         layout.setSpacing(4)
-        text = label(safe_text(quote.text))
+        text = label(one_line(quote.text, _MOST_CHARACTERS))  # lines of a page end where the page did
         text.setFont(reading_font(self))
         layout.addWidget(text)
         place = button(

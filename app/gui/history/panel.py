@@ -163,9 +163,7 @@ class HistoryPanel(QWidget):
         return self._keys[max(0, self._document.currentIndex())]
 
     def _filter(self) -> None:
-        self.model.set_filter(
-            self.search.text(), self._status.currentData(), self._document.currentData() or ""
-        )
+        self.model.set_filter(self.search.text(), self._status.currentData(), self._wanted_document)
 
     def _show_state(self) -> None:
         self._either.setCurrentIndex(0 if self.model.rowCount() else 1)

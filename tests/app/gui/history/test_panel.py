@@ -52,7 +52,9 @@ def test_filters_by_words_state_and_document(qtbot: QtBot, panel: HistoryPanel) 
     panel._status.setCurrentIndex(panel._status.findData("stopped"))
     assert [run.question for run in panel.model.shown] == ["Which boats stayed?"]
     panel._status.setCurrentIndex(0)
+    assert len(panel.model.shown) == 4
     ((lamp, _),) = panel.model.shown[2].documents
+    qtbot.waitUntil(lambda: lamp in panel._keys)
     panel.filter_document(lamp)
     assert [run.question for run in panel.model.shown] == [OTHER]
     panel.search.setText("no such words")
