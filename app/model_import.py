@@ -153,15 +153,18 @@ def import_checkpoint(
     if adapter is not None:
         command += ["--adapter", str(adapter)]
     # A folder's name may begin with a dash.
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
-        child = _start([*command, "--", str(folder.resolve())], said)
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
+        _start([*command, "--", str(folder.resolve())], said) as child,
+    ):
         try:
             outcome = _follow(child, progress)
         except BaseException:
             _stop(child)
             raise
+        code = child.wait()
         said.seek(0)
-        return _report(outcome, child.wait(), said.read()[-_TAIL_CHARS:])
+        return _report(outcome, code, said.read()[-_TAIL_CHARS:])
 
 
 def check_trainer() -> None:

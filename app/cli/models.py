@@ -71,7 +71,7 @@ def import_model(
         )
     kind = kind or WeightType.Q8_0
     default = source.stem if is_file else f"{source.resolve().name}-{kind.value}"
-    target = model_import.choose_target(name or default, folder, replace=replace)
+    target = model_import.choose_target(default if name is None else name, folder, replace=replace)
     report: dict[str, Any] = {}
     with _Display(is_quiet=quiet) as display:
         if is_file:

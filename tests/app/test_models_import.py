@@ -62,7 +62,7 @@ def test_an_imported_model_reads(tmp_path: Path, capsys: pytest.CaptureFixture[s
         "extractive",
     ]
     assert cli.run([*arguments, *options]) == 0
-    assert json.loads(capsys.readouterr().out)["model"]["name"] == "again"
+    assert json.loads(capsys.readouterr().out)["model"] == "again"
 
 
 def test_a_gguf_file_is_copied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

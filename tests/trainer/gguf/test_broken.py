@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from tests.trainer.gguf.checkpoints import make_checkpoint
-from trainer.gguf import architecture, tensors, vocabulary, writer
+from trainer.gguf import architecture, importing, tensors, vocabulary, writer
 from trainer.gguf.importing import KINDS, import_checkpoint
 from trainer.gguf.parity import FailedParityError, Parity
+from trainer.gguf.pretokenizers import find_pre_tokenizer
+from trainer.gguf.quantise import QuantType, quantise
 from trainer.gguf.rope import Rope
 from trainer.gguf.tensors import Target
 
@@ -86,10 +88,7 @@ def test_a_wrong_pre_tokenizer(
     right: str,
     wrong: str,
 ) -> None:
-    assert (
-        vocabulary.find_pre_tokenizer(json.loads((checkpoints[family] / "tokenizer.json").read_text()))
-        == right
-    )
+    assert find_pre_tokenizer(json.loads((checkpoints[family] / "tokenizer.json").read_text())) == right
     monkeypatch.setattr(vocabulary, "find_pre_tokenizer", lambda _: wrong)
     parity = refused(checkpoints[family], tmp_path)
     assert parity.num_different_ids >= 3
@@ -179,12 +178,8 @@ def test_a_missing_begin_of_text(
 def test_a_quantised_file_of_a_good_base_is_judged_too(
     checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer.gguf import importing
-
-    real = importing.quantise
-
     def coarser(source: Path, target: Path, *_: Any) -> Any:
-        return real(source, target, importing.QuantType.Q4_K_M)
+        return quantise(source, target, QuantType.Q4_K_M)
 
     monkeypatch.setattr(importing, "quantise", coarser)
     parity = refused(checkpoints["llama"], tmp_path, "q8_0")

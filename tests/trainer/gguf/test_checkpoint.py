@@ -255,8 +255,9 @@ def test_memory_is_bounded_by_the_largest_tensor(tmp_path: Path, checkpoints: di
 
     from tests.trainer.gguf.checkpoints import make_checkpoint
 
-    sizes = {"hidden_size": 512, "intermediate_size": 1536, "num_hidden_layers": 7}
-    folder = make_checkpoint(tmp_path / "in", "llama", **sizes)
+    folder = make_checkpoint(
+        tmp_path / "in", "llama", hidden_size=512, intermediate_size=1536, num_hidden_layers=7
+    )
     source = read_source(open_checkpoint(folder))
     assert source.checkpoint.size_bytes > 80e6
     tracemalloc.start()
