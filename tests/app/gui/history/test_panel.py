@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from PySide6.QtCore import QItemSelectionModel, Qt
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
@@ -65,11 +66,11 @@ def test_filters_by_words_state_and_document(qtbot: QtBot, panel: HistoryPanel) 
 def test_a_click_opens_and_return_too(qtbot: QtBot, panel: HistoryPanel) -> None:
     where = panel.list.visualRect(panel.model.index(2)).center()
     with qtbot.waitSignal(panel.run_opened) as caught:
-        qtbot.mouseClick(panel.list.viewport(), Qt.MouseButton.LeftButton, pos=where)
+        QTest.mouseClick(panel.list.viewport(), Qt.MouseButton.LeftButton, pos=where)
     assert caught.args == [panel.model.shown[2].run_id]
-    qtbot.keyClick(panel.list, Qt.Key.Key_Down)
+    QTest.keyClick(panel.list, Qt.Key.Key_Down)
     with qtbot.waitSignal(panel.run_opened) as caught:
-        qtbot.keyClick(panel.list, Qt.Key.Key_Return)
+        QTest.keyClick(panel.list, Qt.Key.Key_Return)
     assert caught.args == [panel.model.shown[3].run_id]
 
 
@@ -97,11 +98,11 @@ def test_deleting_asks_first_and_leaves_the_documents(
 ) -> None:
     one, other = choose(panel, 1, 3)
     panel.list.setFocus()
-    qtbot.keyClick(panel.list, Qt.Key.Key_Delete)
+    QTest.keyClick(panel.list, Qt.Key.Key_Delete)
     dialog = next(each for each in QApplication.topLevelWidgets() if isinstance(each, ConfirmDialog))
     assert dialog.windowTitle() == "Delete 2 readings?"
     with qtbot.waitSignal(panel.runs_deleted, timeout=WAIT_MS) as caught:
-        qtbot.mouseClick(dialog.action_button, Qt.MouseButton.LeftButton)
+        QTest.mouseClick(dialog.action_button, Qt.MouseButton.LeftButton)
     assert caught.args == [[one.run_id, other.run_id]]
     qtbot.waitUntil(lambda: panel.model.rowCount() == 2, timeout=WAIT_MS)
     with TraceStore(trace_database(folder)) as store:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QSettings, Qt
+from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
 from app.gui.settings.dialog import SettingsDialog
@@ -38,7 +39,7 @@ def test_a_found_file_is_chosen_with_a_click(
     page = dialog.model_page
     qtbot.waitUntil(lambda: page.models.count() == 1)
     where = page.models.visualItemRect(page.models.item(0)).center()
-    qtbot.mouseClick(page.models.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    QTest.mouseClick(page.models.viewport(), Qt.MouseButton.LeftButton, pos=where)
     assert keeper.value.model_kind is ModelKind.FILE
     assert keeper.value.model_path == str(tmp_path / "data" / "models" / "mine.gguf")
     assert page.file.isChecked()
@@ -52,7 +53,7 @@ def test_a_server_counts_once_it_has_an_address(
     page = dialog.model_page
     page.server.click()
     assert keeper.value.model_kind is ModelKind.BUNDLED
-    qtbot.keyClicks(page.address, "http://127.0.0.1:9")
+    QTest.keyClicks(page.address, "http://127.0.0.1:9")
     page.address.editingFinished.emit()
     assert keeper.value.model_kind is ModelKind.SERVER
     assert keeper.value.server_address == "http://127.0.0.1:9"
@@ -65,7 +66,7 @@ def test_a_server_counts_once_it_has_an_address(
 def test_the_bundled_model_passes_its_test(qtbot: QtBot, dialog: SettingsDialog) -> None:
     page = dialog.model_page
     with qtbot.waitSignal(page.test.passed, timeout=WAIT_MS) as caught:
-        qtbot.mouseClick(page.test_button, Qt.MouseButton.LeftButton)
+        QTest.mouseClick(page.test_button, Qt.MouseButton.LeftButton)
     (report,) = caught.args
     assert isinstance(report, ModelReport)
     assert report.context_tokens > 256

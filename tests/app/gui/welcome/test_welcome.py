@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
 from PySide6.QtGui import QDropEvent, QGuiApplication
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QLineEdit
 from pytestqt.qtbot import QtBot
 
@@ -26,7 +27,7 @@ def test_one_click_tries_the_sample(qtbot: QtBot, width: int) -> None:
     welcome.resize(width, 700)
     welcome.show()
     with qtbot.waitSignal(welcome.try_sample) as caught:
-        qtbot.mouseClick(welcome.sample_button, Qt.MouseButton.LeftButton)
+        QTest.mouseClick(welcome.sample_button, Qt.MouseButton.LeftButton)
     path, question = caught.args
     assert Path(path).read_bytes().startswith(b"%PDF-")
     assert question == SAMPLE_QUESTION
@@ -81,9 +82,9 @@ def test_a_password_is_asked_for(qtbot: QtBot) -> None:
     field = dialog.findChild(QLineEdit)
     assert field is not None
     assert field.echoMode() is QLineEdit.EchoMode.Password
-    qtbot.keyClicks(field, "heron 7")
+    QTest.keyClicks(field, "heron 7")
     with qtbot.waitSignal(dialog.accepted):
-        qtbot.keyClick(field, Qt.Key.Key_Return)
+        QTest.keyClick(field, Qt.Key.Key_Return)
     assert dialog.password == "heron 7"
 
 
@@ -91,7 +92,7 @@ def test_closing_while_reading_stays_unless_told(qtbot: QtBot) -> None:
     dialog = CloseDialog("Who?")
     qtbot.addWidget(dialog)
     dialog.show()
-    qtbot.keyClick(dialog, Qt.Key.Key_Escape)
+    QTest.keyClick(dialog, Qt.Key.Key_Escape)
     assert dialog.choice is CloseChoice.STAY
 
 
