@@ -32,7 +32,9 @@ def test_one_click_tries_the_sample(qtbot: QtBot, width: int) -> None:
     assert Path(path).read_bytes().startswith(b"%PDF-")
     assert question == SAMPLE_QUESTION
     inner = welcome.widget()
-    qtbot.waitUntil(lambda: inner.width() <= welcome.viewport().width())
+    assert inner is not None
+    room = welcome.viewport()
+    qtbot.waitUntil(lambda inner=inner: inner.width() <= room.width())
     for each in inner.findChildren(QLabel):
         right = each.mapTo(inner, each.rect().topRight()).x()
         assert right <= inner.width(), each.text()
