@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from app import cli, model_import
+from benchmarks.random_checkpoint import make_checkpoint
 from engine.errors import TrainerMissingError
 from engine.models.catalogue import BUNDLED, find_model
 from tests.backends.http.hf_folder import convert
-from tests.trainer.gguf.checkpoints import make_checkpoint
 from trainer.gguf.importing import KINDS
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainer.gguf.checkpoints import make_checkpoint
+from benchmarks.random_checkpoint import make_checkpoint
 
 FAMILIES = ("llama", "qwen2", "qwen3")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.trainer.gguf.checkpoints import make_checkpoint
+from benchmarks.random_checkpoint import make_checkpoint
 from trainer.gguf import architecture, importing, tensors, vocabulary, writer
 from trainer.gguf.importing import KINDS, import_checkpoint
 from trainer.gguf.parity import FailedParityError, Parity

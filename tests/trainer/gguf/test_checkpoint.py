@@ -253,7 +253,7 @@ def test_memory_is_bounded_by_the_largest_tensor(tmp_path: Path, checkpoints: di
     """numpy's allocations are seen by tracemalloc; a model of 90 MB is written within a fraction of it."""
     import tracemalloc
 
-    from tests.trainer.gguf.checkpoints import make_checkpoint
+    from benchmarks.random_checkpoint import make_checkpoint
 
     folder = make_checkpoint(
         tmp_path / "in", "llama", hidden_size=512, intermediate_size=1536, num_hidden_layers=7

@@ -9,12 +9,12 @@ import gguf
 import pytest
 import torch
 
+from benchmarks.random_checkpoint import CHAT_TEMPLATE, make_checkpoint
 from engine.errors import NoSpaceError, ParityError
 from engine.evaluation.facts import FactGenerator
 from engine.evaluation.lists import EVALUATION_LISTS
 from engine.session import ModelChoice, Session
 from tests.backends.http.hf_folder import convert
-from tests.trainer.gguf.checkpoints import CHAT_TEMPLATE, make_checkpoint
 from trainer.gguf.corpus import PASSAGES
 from trainer.gguf.importing import KINDS, Step, import_checkpoint
 from trainer.gguf.parity import LIMITS, EvalChange, Limits

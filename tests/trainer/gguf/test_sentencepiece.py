@@ -12,8 +12,8 @@ import pytest
 import torch
 import transformers
 
+from benchmarks.random_checkpoint import CHAT_TEMPLATE, enliven
 from engine.errors import CheckpointError, ParityError, UnsupportedCheckpointError
-from tests.trainer.gguf.checkpoints import CHAT_TEMPLATE, _enliven
 from trainer.gguf.checkpoint import open_checkpoint
 from trainer.gguf.corpus import TEXTS
 from trainer.gguf.importing import import_checkpoint
@@ -93,7 +93,7 @@ def make_llama(folder: Path, num_ids: int, **settings: Any) -> Path:
     )
     torch.manual_seed(0)
     model = transformers.LlamaForCausalLM(config)
-    _enliven(model, is_tied=False)
+    enliven(model, is_tied=False)
     model.save_pretrained(folder)
     given = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": True}
     template = CHAT_TEMPLATE.replace("<|im_start|>", "<s>").replace("<|im_end|>", "</s>")

@@ -115,14 +115,14 @@ def make_checkpoint(
     )
     torch.manual_seed(seed)
     model = getattr(transformers, f"{names[family]}ForCausalLM")(config)
-    _enliven(model, is_tied=bool(config.tie_word_embeddings))
+    enliven(model, is_tied=bool(config.tie_word_embeddings))
     # save_pretrained of some versions adds files of its own taste; the weights' format is what matters here
     model.to(dtype).save_pretrained(folder, **({"max_shard_size": shard} if shard else {}))
     return folder
 
 
 @torch.no_grad()
-def _enliven(model: torch.nn.Module, *, is_tied: bool) -> None:
+def enliven(model: torch.nn.Module, *, is_tied: bool) -> None:
     """Weights that make every part matter: biases, norms and attention far from neutral, logits far from flat."""
     for name, parameter in model.named_parameters():
         if "norm" in name:
