@@ -16,7 +16,6 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import (
     QApplication,
-    QHBoxLayout,
     QLabel,
     QMainWindow,
     QSplitter,
@@ -242,23 +241,19 @@ class MainWindow(QMainWindow):
         self._add(help_menu, self.tr("&Shortcuts"), lambda: ShortcutsDialog(parent=self).open(), "F1")
         self._add(help_menu, self.tr("&Welcome"), self._show_welcome, None, "book")
         self._add(help_menu, self.tr("&About Palimpsest"), lambda: AboutDialog(self).open(), None, "info")
-        corner = QWidget()
-        row = QHBoxLayout(corner)
-        row.setContentsMargins(0, 2, 8, 2)
-        row.setSpacing(2)
         for action in (self._library_shown, self._reading_shown):
-            button = icon_button("sidebar", action.text().replace("&", ""))
-            button.setIcon(action.icon())
+            button = icon_button(
+                "sidebar" if action is self._library_shown else "sidebar-right",
+                action.text().replace("&", ""),
+            )
             button.setCheckable(True)
             button.setChecked(True)
             button.clicked.connect(action.setChecked)
             action.toggled.connect(button.setChecked)
-            row.addWidget(button)
-        settings = icon_button("settings", self.tr("Settings"))
-        settings.clicked.connect(self._show_settings)
-        row.addWidget(settings)
-        menus.setCornerWidget(corner)
-        corner.show()
+            self.statusBar().addPermanentWidget(button)
+        settings = icon_button("settings", self.tr("Settings (Ctrl+,)"))
+        settings.clicked.connect(lambda: self._show_settings())
+        self.statusBar().addPermanentWidget(settings)
 
     def _add(
         self, menu: Any, text: str, work: Any, keys: str | None = None, picture: str | None = None

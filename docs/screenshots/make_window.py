@@ -24,7 +24,7 @@ from engine.paths import RESOURCES
 
 HERE = Path(__file__).parent
 SAMPLE = RESOURCES / "samples" / "kestrelmouth-report.pdf"
-BOOK = RESOURCES / "samples" / "report.txt"
+BOOK = HERE.parents[1] / "README.md"
 QUESTION = "What length of the North Mole was breached?"
 OTHER = "Who was elected Deputy Chairman on 14 May 1935?"
 SIZE = (1360, 860)
@@ -162,6 +162,7 @@ def walk(camera: Photographer) -> None:
     camera.take("book")
     for action in (window._library_shown, window._document_shown):
         action.setChecked(False)
+    camera.wait(400)
     window.resize(*NARROW)
     camera.wait(600)
     camera.take("narrow")
