@@ -11,6 +11,7 @@ import torch
 
 from trainer.gguf import command
 from trainer.gguf_export import ExportInfo
+from trainer.rl import command as rl_command
 from trainer.stages import Course
 from trainer.starter import export_checkpoint, train
 from trainer.training import Settings
@@ -32,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--chunk-tokens", type=int, default=ExportInfo().chunk_tokens)
     export.add_argument("--memory-tokens", type=int, default=ExportInfo().memory_tokens)
     command.add_parsers(commands)
+    rl_command.add_parsers(commands)
     return parser
 
 
@@ -43,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     if options.command in ("import", "adapter"):
         return command.run(options)
+    if options.command in ("rl", "rollouts"):
+        return rl_command.run(options)
     if options.command == "export":
         info = ExportInfo(chunk_tokens=options.chunk_tokens, memory_tokens=options.memory_tokens)
         print(export_checkpoint(options.work, options.output, info))

@@ -6,7 +6,9 @@ data and the length of the log of metrics, which is cut back to it.
 """
 
 import os
+import pickle
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +44,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         RunError: it cannot be read.
     """
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no checkpoint")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError) as exc:
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as exc:
         raise RunError(f"The checkpoint {path} cannot be read: {exc}.") from exc
     return state
 

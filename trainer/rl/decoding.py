@@ -197,9 +197,15 @@ class Decoder:
         """
         cancel = cancel or CancelToken()
         drawn: dict[int, Drawn] = {}
-        for batch in self._batches(rows):
-            for writing in self._run([(index, rows[index]) for index in batch], cancel):
-                drawn[writing.index] = writing.drawn()
+        is_training = self._model.training
+        # Layers that are checkpointed in training do without a cache there.
+        self._model.eval()
+        try:
+            for batch in self._batches(rows):
+                for writing in self._run([(index, rows[index]) for index in batch], cancel):
+                    drawn[writing.index] = writing.drawn()
+        finally:
+            self._model.train(is_training)
         return [drawn[index] for index in range(len(rows))]
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[list[int]]:

@@ -200,7 +200,7 @@ class Run:
                 "step": line["step"],
                 "rollout_s": round(rollout_s, 3),
                 "update_s": round(update_s, 3),
-                "rollout_tokens_per_s": round(tokens / max(1e-9, rollout_s)),
+                "rollout_tokens_per_s": round(line["drawn_tokens"] / max(1e-9, rollout_s)),
                 "update_tokens_per_s": round(tokens / max(1e-9, update_s)),
                 "peak_gpu_bytes": torch.cuda.max_memory_allocated() if is_gpu else None,
             }
@@ -234,12 +234,13 @@ class Run:
     def _draw(self) -> tuple[list[Group], dict[str, Any]]:
         rollout, advantage = self.recipe.rollout, self.recipe.advantage
         kept: list[Group] = []
-        cursor, num_draws, num_even = self._cursor, 0, 0
+        cursor, num_draws, num_even, num_tokens = self._cursor, 0, 0, 0
         while True:
             fresh = self._read_groups(cursor, rollout.groups)
             cursor += rollout.groups
             num_draws += 1
             num_even += sum(map(is_even, fresh))
+            num_tokens += sum(talk.num_tokens for talk in conversations_of(fresh))
             if not advantage.drops_even_groups:
                 kept += fresh
                 break
@@ -247,7 +248,8 @@ class Run:
             if len(kept) >= rollout.groups or num_draws == rollout.most_draws:
                 break
         kept = kept[: rollout.groups]
-        return kept, {"cursor": cursor, "draws": num_draws, "even": num_even / (num_draws * rollout.groups)}
+        even = num_even / (num_draws * rollout.groups)
+        return kept, {"cursor": cursor, "draws": num_draws, "even": even, "drawn_tokens": num_tokens}
 
     def _read_groups(self, first: int, count: int) -> list[Group]:
         rollout, run = self.recipe.rollout, self.recipe.run

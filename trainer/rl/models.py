@@ -7,7 +7,7 @@ transformers' own Qwen2. Nothing is fetched, and no code out of a checkpoint is 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gguf
 import torch
@@ -24,10 +24,10 @@ from transformers import (
 
 from engine.errors import CheckpointError, ModelNotFoundError, UnsupportedCheckpointError
 from trainer.rl.attention import PACKED
+from trainer.rl.recipe import Attention
 from trainer.rl.vocabulary import Vocabulary
 from trainer.tokens import QWEN2_PATTERN
 
-Attention = Literal["blockwise", "flash_attention_2"]
 FAMILIES = ("llama", "qwen2", "qwen3")
 _CONTROL = 3  # gguf.TokenType.CONTROL
 

@@ -19,9 +19,9 @@ from engine.errors import PlanError
 from trainer.rl.advantages import AdvantageConfig
 from trainer.rl.errors import RecipeError
 from trainer.rl.loss import LossConfig
-from trainer.rl.models import Attention
 from trainer.rl.tasks import DataConfig
 
+Attention = Literal["blockwise", "flash_attention_2"]
 Precision = Literal["float32", "bfloat16"]
 ModeName = Literal["default", "faithful", "gated", "extractive", "parallel"]
 

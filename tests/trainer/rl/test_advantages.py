@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.backends.base import FinishReason
 from engine.errors import PlanError
 from tests.trainer.rl.talks import make_group, make_talk
 from trainer.rl.advantages import (
@@ -72,7 +73,9 @@ def test_credits_are_mixed_turn_by_turn() -> None:
     ("length", "reason", "penalty"),
     [(60, "stop", 0), (75, "stop", 0), (90, "stop", -0.6), (100, "length", -1)],
 )
-def test_the_overlong_penalty_grows_over_the_buffer(length: int, reason: str, penalty: float) -> None:
+def test_the_overlong_penalty_grows_over_the_buffer(
+    length: int, reason: FinishReason, penalty: float
+) -> None:
     talk = make_talk(random.Random(0))
     talk = dataclasses.replace(
         talk,

@@ -29,7 +29,8 @@ def _alone(model: nn.Module, talk: Conversation) -> Tensor:
     mask = AllowedMasks(VOCABULARY_SIZE, "cpu").rows(talk.allowed)
     if mask is not None:
         logits = logits.masked_fill(~mask, float("-inf"))
-    return logits.log_softmax(-1).gather(-1, torch.tensor(talk.response_ids)[:, None])[:, 0]
+    found: Tensor = logits.log_softmax(-1).gather(-1, torch.tensor(talk.response_ids)[:, None])[:, 0]
+    return found
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=40), st.integers(1, 60))
@@ -82,7 +83,7 @@ def test_gradient_checkpointing_changes_nothing(model: Any) -> None:
     grads = []
     for _ in range(2):
         model.zero_grad()
-        score_pack(model, pack, temperature=1.0, chunk_tokens=8).logprobs.sum().backward()
+        score_pack(model, pack, temperature=1.0, chunk_tokens=8).logprobs.sum().backward()  # type: ignore[no-untyped-call]
         grads.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
         checkpoint_layers(model)
     assert model.get_submodule("model.layers.0").gradient_checkpointing

@@ -1,0 +1,76 @@
+"""Recipes are checked before anything is loaded, in one sentence."""
+
+from pathlib import Path
+
+import pytest
+
+from trainer.rl.errors import RecipeError
+from trainer.rl.recipe import Recipe, load_recipe, make_recipe
+
+RECIPES = Path(__file__).parents[3] / "resources" / "recipes"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda p: p.name)
+def test_shipped_recipes_are_valid_and_name_files_that_exist(path: Path) -> None:
+    recipe = load_recipe(path)
+    root = RECIPES.parents[1]
+    for name in (*recipe.data.texts, *recipe.run.evaluation_texts):
+        assert (root / name).exists()
+
+
+def test_overrides_are_read_as_what_is_wanted() -> None:
+    path = RECIPES / "starter-dapo.toml"
+    recipe = load_recipe(
+        path,
+        [
+            "loss.clip_high=0.3",
+            "data.chunks=2,4",
+            "advantage.drops_even_groups=false",
+            "run.name=mine",
+            "run.steps=7",
+            "loss.variant=gspo",
+            "data.texts=",
+        ],
+    )
+    assert (recipe.loss.clip_high, recipe.data.chunks, recipe.run.name) == (0.3, (2, 4), "mine")
+    assert (recipe.advantage.drops_even_groups, recipe.run.steps, recipe.loss.variant) == (False, 7, "gspo")
+    assert recipe.data.texts == ()
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("loss.clip_hihg=0.3", "Did you mean 'clip_high'"),
+        ("los.clip_high=0.3", "Did you mean 'loss'"),
+        ("loss.clip_high=much", "must be a number"),
+        ("loss.clip_low=1.5", "must lie in"),
+        ("run.steps=2.5", "must be a whole number"),
+        ("run.steps=0", "start at 1"),
+        ("advantage.drops_even_groups=yes", "must be true or false"),
+        ("loss.variant=ppo", "one of dapo, gspo, cispo"),
+        ("data.chunks=0", "at least 1 chunk"),
+        ("rollout.temperature=0", "greedy"),
+        ("optimizer.lr=nan", "must be a number"),
+        ("nonsense", "no override"),
+        ("data.kind=file", "names none"),
+    ],
+)
+def test_faults_are_told_in_a_sentence(override: str, sentence: str) -> None:
+    with pytest.raises(RecipeError, match=sentence):
+        load_recipe(RECIPES / "starter-dapo.toml", [override])
+
+
+def test_a_file_that_is_no_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text("[run\n")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        load_recipe(path)
+    with pytest.raises(RecipeError, match="must be a table"):
+        make_recipe({"run": 3})
+
+
+def test_the_identity_is_of_all_but_the_number_of_steps() -> None:
+    base = make_recipe({})
+    assert base == Recipe()
+    assert base.identity == make_recipe({"run": {"steps": 3, "checkpoint_steps": 9}}).identity
+    assert base.identity != make_recipe({"loss": {"kl": 0.0}}).identity
