@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     if options.command in ("import", "adapter"):
         return command.run(options)
-    if options.command in ("rl", "rollouts"):
+    if options.command in rl_command.COMMANDS:
         return rl_command.run(options)
     if options.command == "export":
         info = ExportInfo(chunk_tokens=options.chunk_tokens, memory_tokens=options.memory_tokens)

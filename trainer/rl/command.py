@@ -1,4 +1,4 @@
-"""``python -m trainer rl`` and ``python -m trainer rollouts``."""
+"""``python -m trainer rl``, ``rollouts`` and ``rl-export``."""
 
 import argparse
 import sys
@@ -8,6 +8,7 @@ from engine.errors import PalimpsestError
 from trainer.rl.recipe import load_recipe
 from trainer.rl.viewer import show_rollouts
 
+COMMANDS = ("rl", "rollouts", "rl-export")
 EXIT_FAILED = 4
 
 
@@ -21,6 +22,12 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     two.add_argument("run", type=Path, help="folder of the run")
     two.add_argument("--step", type=int, help="which one; default: the last")
     two.add_argument("--limit", type=int, default=5, help="most questions that are shown")
+    three = commands.add_parser(
+        "rl-export", help="write the policy of a finished run as GGUF, if the file agrees"
+    )
+    three.add_argument("run", type=Path, help="folder of the run")
+    three.add_argument("--output", type=Path, required=True, help="file to write or replace")
+    three.add_argument("--name", help="what the file calls itself; default: the run's name")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,8 +37,14 @@ def run(options: argparse.Namespace) -> int:
             for line in show_rollouts(options.run, step=options.step, limit=options.limit):
                 sys.stdout.write(line + "\n")
             return 0
-        recipe = load_recipe(options.recipe, options.overrides)
         # Only now: torch and transformers take seconds to load, and a faulty recipe needs neither.
+        if options.command == "rl-export":
+            from trainer.rl.export import export_run
+
+            report = export_run(options.run, options.output, name=options.name)
+            sys.stdout.write(f"{report.output}: {report.parity}\n")
+            return 0
+        recipe = load_recipe(options.recipe, options.overrides)
         from trainer.rl.loop import Run
 
         Run(recipe, options.folder or Path("runs") / recipe.run.name).run()

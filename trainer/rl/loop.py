@@ -29,7 +29,7 @@ from trainer.rl.decoding import Decoder, row_seed
 from trainer.rl.errors import DivergedError, MismatchError, RunError
 from trainer.rl.lora import adapters_off, add_adapters, merge_adapters, save_adapters
 from trainer.rl.loss import Sums
-from trainer.rl.metrics import JsonLines, accuracy_table, rollout_metrics
+from trainer.rl.metrics import Board, JsonLines, accuracy_table, draw_metrics, rollout_metrics
 from trainer.rl.models import Policy, checkpoint_layers, load_policy, save_policy
 from trainer.rl.optimizer import Stepper
 from trainer.rl.recipe import Recipe
@@ -92,6 +92,7 @@ class Run:
         (folder / "rollouts").mkdir(parents=True, exist_ok=True)
         self.metrics = JsonLines(folder / "metrics.jsonl")
         self.timings = JsonLines(folder / "timings.jsonl")
+        self._board = Board(folder / "tensorboard")
         self._start_or_resume()
 
     def _make_reference(self) -> nn.Module | None:
@@ -188,6 +189,7 @@ class Run:
         if is_best:
             self._best = line["evaluation"]["reward_mean"]
         size = self.metrics.append(line)
+        self._board.add(line)
         if is_best or self.step % run.checkpoint_steps == 0 or self.step == run.steps:
             self._save(size, is_best=is_best)
         self._time(line, drawn - began, updated - drawn)
@@ -200,7 +202,7 @@ class Run:
                 "step": line["step"],
                 "rollout_s": round(rollout_s, 3),
                 "update_s": round(update_s, 3),
-                "rollout_tokens_per_s": round(line["drawn_tokens"] / max(1e-9, rollout_s)),
+                "rollout_tokens_per_s": round(line["drawn"]["tokens"] / max(1e-9, rollout_s)),
                 "update_tokens_per_s": round(tokens / max(1e-9, update_s)),
                 "peak_gpu_bytes": torch.cuda.max_memory_allocated() if is_gpu else None,
             }
@@ -208,7 +210,7 @@ class Run:
         _log.info(
             "step %d: reward %.3f, %d conversations, %.1f s + %.1f s",
             line["step"],
-            line["reward_mean"],
+            line["drawn"]["reward_mean"],
             line["conversations"],
             rollout_s,
             update_s,
@@ -232,24 +234,18 @@ class Run:
         return groups, facts
 
     def _draw(self) -> tuple[list[Group], dict[str, Any]]:
-        rollout, advantage = self.recipe.rollout, self.recipe.advantage
+        """Draw groups, with dynamic sampling until there are enough that teach something, and say what was drawn."""
+        rollout, is_picky = self.recipe.rollout, self.recipe.advantage.drops_even_groups
+        drawn: list[Group] = []
         kept: list[Group] = []
-        cursor, num_draws, num_even, num_tokens = self._cursor, 0, 0, 0
-        while True:
-            fresh = self._read_groups(cursor, rollout.groups)
-            cursor += rollout.groups
-            num_draws += 1
-            num_even += sum(map(is_even, fresh))
-            num_tokens += sum(talk.num_tokens for talk in conversations_of(fresh))
-            if not advantage.drops_even_groups:
-                kept += fresh
+        for _ in range(rollout.most_draws if is_picky else 1):
+            fresh = self._read_groups(self._cursor + len(drawn), rollout.groups)
+            drawn += fresh
+            kept += [group for group in fresh if not (is_picky and is_even(group))]
+            if len(kept) >= rollout.groups:
                 break
-            kept += [group for group in fresh if not is_even(group)]
-            if len(kept) >= rollout.groups or num_draws == rollout.most_draws:
-                break
-        kept = kept[: rollout.groups]
-        even = num_even / (num_draws * rollout.groups)
-        return kept, {"cursor": cursor, "draws": num_draws, "even": even, "drawn_tokens": num_tokens}
+        facts = {"cursor": self._cursor + len(drawn), "drawn": draw_metrics(drawn)}
+        return kept[: rollout.groups], facts
 
     def _read_groups(self, first: int, count: int) -> list[Group]:
         rollout, run = self.recipe.rollout, self.recipe.run

@@ -1,5 +1,6 @@
 """What is measured of a step: a function of the rollouts and of the update, so that equal runs give equal lines."""
 
+import importlib
 import json
 import os
 import statistics
@@ -31,8 +32,6 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, Any]:
         "reward_unanswerable": _mean([t.reward for g in groups if not g.golds for t in g.trajectories]),
         "credit_mean": _mean([talk.credit for talk in talks if talk.credit is not None]),
         "pass_rate": _mean([max(group.rewards) >= 1.0 for group in groups]),
-        "all_0": _mean([max(group.rewards) == 0.0 for group in groups]),
-        "all_1": _mean([min(group.rewards) >= 1.0 for group in groups]),
         "memory_cut": _cut(memory_talks),
         "answer_cut": _cut(answers),
         "failures": _mean([bool(trajectory.failure) for trajectory in trajectories]),
@@ -41,6 +40,17 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, Any]:
         "gold_in_memory_by_turn": _by_turn(
             [t for g in groups if g.golds for t in g.trajectories], lambda t: t.gold_in_memory
         ),
+    }
+
+
+def draw_metrics(groups: Sequence[Group]) -> dict[str, Any]:
+    """What was drawn before dynamic sampling chose among it: the reward to watch where it is on."""
+    return {
+        "groups": len(groups),
+        "tokens": sum(talk.num_tokens for talk in conversations_of(groups)),
+        "reward_mean": _mean([reward for group in groups for reward in group.rewards]),
+        "all_0": _mean([max(group.rewards) == 0.0 for group in groups]),
+        "all_1": _mean([min(group.rewards) >= 1.0 for group in groups]),
     }
 
 
@@ -80,6 +90,41 @@ def _by_turn(
                 columns.append([])
             columns[place].append(value)
     return [statistics.fmean(column) for column in columns]
+
+
+class Board:
+    """Scalars for TensorBoard, where it is installed; the JSON lines are the truth.
+
+    Args:
+        folder: where the events go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._writer: Any = None
+        try:
+            # Imported here, since it is optional and slow.
+            module = importlib.import_module("torch.utils.tensorboard")
+        except ImportError:
+            return
+        self._writer = module.SummaryWriter(str(folder))
+
+    def add(self, line: dict[str, Any]) -> None:
+        """Write the numbers of a line of metrics."""
+        if self._writer is not None:
+            for name, value in scalars(line).items():
+                self._writer.add_scalar(name, value, line["step"])
+            self._writer.flush()
+
+
+def scalars(line: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """Numbers by their path, lists and tables left out."""
+    found: dict[str, float] = {}
+    for name, value in line.items():
+        if isinstance(value, dict) and name != "table":
+            found |= scalars(value, f"{prefix}{name}/")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            found[prefix + name] = value
+    return found
 
 
 class JsonLines:

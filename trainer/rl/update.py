@@ -146,7 +146,7 @@ def mini_batches(samples: Sequence[Sample], count: int, seed: int) -> list[list[
     """Shuffle and cut. Turn-major order would give an update of first turns only."""
     order = list(range(len(samples)))
     random.Random(seed).shuffle(order)
-    size = math.ceil(len(samples) / count)
+    size = max(1, math.ceil(len(samples) / count))
     return [[samples[i] for i in order[start : start + size]] for start in range(0, len(order), size)]
 
 

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 import torch
 
+from engine.backends.llamacpp import LlamaCppBackend
 from trainer.rl.checkpoint import check_disk, load_checkpoint, save_checkpoint
 from trainer.rl.errors import DiskError, DivergedError, MismatchError, RunError
+from trainer.rl.export import export_run
 from trainer.rl.loop import Run
 from trainer.rl.models import load_policy
 from trainer.rl.recipe import Recipe, load_recipe
@@ -73,6 +75,11 @@ def test_a_run_leaves_metrics_rollouts_and_a_policy(tmp_path: Path) -> None:
     policy = load_policy(tmp_path / "policy")
     weights = load_checkpoint(tmp_path / "best.pt")["model"]
     assert all(torch.equal(policy.model.state_dict()[name], value) for name, value in weights.items())
+    report = export_run(tmp_path, tmp_path / "trained.gguf")
+    assert report.parity.kind == "f16"
+    backend = LlamaCppBackend(tmp_path / "trained.gguf")
+    assert (backend.info.prompt_set, backend.info.chunk_tokens) == ("starter-1", 256)
+    backend.close()
     with pytest.raises(RunError, match="Step 7"):
         list(show_rollouts(tmp_path, step=7))
     with pytest.raises(RunError, match="another recipe"):
@@ -98,7 +105,7 @@ def test_options_make_a_step(tmp_path: Path, more: tuple[str, ...]) -> None:
     before = {name: value.clone() for name, value in run.policy.model.state_dict().items()}
     run.run()
     (line,) = _metrics(tmp_path)
-    assert line["draws"] >= 1
+    assert line["drawn"]["groups"] >= 2
     assert line["skipped"] == 0
     if line["groups"]:
         assert line["tokens"] > 0
@@ -108,6 +115,25 @@ def test_options_make_a_step(tmp_path: Path, more: tuple[str, ...]) -> None:
         assert not any("lora" in name for name in loaded.model.state_dict())
     else:
         assert before.keys() == run.policy.model.state_dict().keys()
+
+
+def test_a_step_without_anything_to_learn_from_leaves_the_weights_alone(tmp_path: Path) -> None:
+    # At next to no temperature all readings of a question are the same.
+    run = Run(
+        _recipe(
+            "run.steps=1",
+            "rollout.temperature=0.01",
+            "advantage.drops_even_groups=true",
+            "rollout.most_draws=2",
+        ),
+        tmp_path,
+    )
+    before = {name: value.clone() for name, value in run.policy.model.state_dict().items()}
+    run.run()
+    (line,) = _metrics(tmp_path)
+    assert (line["groups"], line["drawn"]["groups"], line["grad_norm"]) == (0, 4, None)
+    assert line["drawn"]["all_0"] + line["drawn"]["all_1"] == 1.0
+    assert all(torch.equal(value, before[name]) for name, value in run.policy.model.state_dict().items())
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
