@@ -82,8 +82,8 @@ def read_vocabulary(checkpoint: Checkpoint, num_tokens: int) -> Vocabulary:
         UnsupportedCheckpointError: llama.cpp has no tokenizer of this kind.
     """
     folder = checkpoint.folder
-    state = _read_state(folder)
     settings = read_json(folder / "tokenizer_config.json", is_optional=True)
+    state = _read_state(folder, settings)
     try:
         return _assemble(checkpoint, state, settings, num_tokens)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
@@ -91,12 +91,43 @@ def read_vocabulary(checkpoint: Checkpoint, num_tokens: int) -> Vocabulary:
         raise CheckpointError("tokenizer.json or tokenizer_config.json is damaged.", hint=_COPY) from exc
 
 
-def _read_state(folder: Path) -> Json:
+def _read_state(folder: Path, settings: Json) -> Json:
     if (folder / "tokenizer.json").is_file():
         return read_json(folder / "tokenizer.json")
     if (folder / "tokenizer.model").is_file():
-        return read_model_file(folder / "tokenizer.model")
+        state = read_model_file(folder / "tokenizer.model")
+        return {**state, "post_processor": _default_additions(settings, state["model"]["vocab"])}
     raise CheckpointError(f"{folder.name} holds neither tokenizer.json nor tokenizer.model.", hint=_COPY)
+
+
+def _default_additions(settings: Json, ids: Mapping[str, int]) -> Json | None:
+    """What transformers puts around a text where only the settings say it: a begin and no end, if they are silent."""
+
+    def piece(key: str, default: str, *, is_wanted: bool) -> list[str]:
+        value = settings.get(f"{key}_token", default)
+        text = value.get("content") if isinstance(value, dict) else value
+        return [str(text)] if is_wanted and text in ids else []
+
+    before = piece("bos", "<s>", is_wanted=settings.get("add_bos_token") is not False)
+    after = piece("eos", "</s>", is_wanted=settings.get("add_eos_token") is True)
+    if not before and not after:
+        return None
+
+    def template(*sequences: str) -> list[Json]:
+        parts: list[Json] = []
+        for number, name in enumerate(sequences):
+            parts += [{"SpecialToken": {"id": text, "type_id": number}} for text in before]
+            parts.append({"Sequence": {"id": name, "type_id": number}})
+            parts += [{"SpecialToken": {"id": text, "type_id": number}} for text in after]
+        return parts
+
+    special = {text: {"id": text, "ids": [ids[text]], "tokens": [text]} for text in (*before, *after)}
+    return {
+        "type": "TemplateProcessing",
+        "single": template("A"),
+        "pair": template("A", "B"),
+        "special_tokens": special,
+    }
 
 
 def _assemble(checkpoint: Checkpoint, state: Json, settings: Json, num_tokens: int) -> Vocabulary:
@@ -117,7 +148,7 @@ def _assemble(checkpoint: Checkpoint, state: Json, settings: Json, num_tokens: i
     merges = [_pair(one) for one in model["merges"]]
     is_byte_fallback = bool(model.get("byte_fallback"))
     types = tuple(_type(text, added, special, ids, is_byte_fallback) for text in tokens)
-    adds_bos, adds_eos = _additions(state, settings, special, ids)
+    adds_bos, adds_eos = _additions(state, special, ids)
     names = [text if text is not None else f"[PAD{index}]" for index, text in enumerate(tokens)]
     if len(set(names)) != len(names):
         raise CheckpointError("Two ids of the tokenizer have the same text.", hint=_COPY)
@@ -220,8 +251,8 @@ def _special_ids(
     )
 
 
-def _additions(state: Json, settings: Json, special: SpecialIds, ids: Mapping[str, int]) -> tuple[bool, bool]:
-    """Whether a text gets a begin and an end: by the post-processor, where the settings do not say."""
+def _additions(state: Json, special: SpecialIds, ids: Mapping[str, int]) -> tuple[bool, bool]:
+    """Whether a text gets a begin and an end."""
     processor = state.get("post_processor") or {}
     parts = processor.get("processors", [processor]) if processor else []
     template = next((part for part in parts if part.get("type") == "TemplateProcessing"), None)
@@ -239,11 +270,7 @@ def _additions(state: Json, settings: Json, special: SpecialIds, ids: Mapping[st
             "The tokenizer puts other tokens around a text than one begin and one end.",
             hint="llama.cpp cannot do that.",
         )
-    adds_bos, adds_eos = settings.get("add_bos_token"), settings.get("add_eos_token")
-    return (
-        bool(before) if adds_bos is None or template else bool(adds_bos),
-        bool(after) if adds_eos is None or template else bool(adds_eos),
-    )
+    return bool(before), bool(after)
 
 
 def _space_prefix(state: Json) -> Literal["always", "first", "never"]:

@@ -101,7 +101,9 @@ def test_it_ends_when_who_asked_is_gone(checkpoints: dict[str, Path], tmp_path: 
     child = start(*arguments, "--while-stdin-is-open", stdin=subprocess.PIPE)
     assert child.stdout is not None
     assert child.stdin is not None
-    child.stdout.readline()
+    for line in child.stdout:
+        if json.loads(line).get("step") == "writing":
+            break
     child.stdin.close()
     child.stdin = None
     child.communicate(timeout=60)

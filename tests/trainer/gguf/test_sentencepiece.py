@@ -95,7 +95,7 @@ def make_llama(folder: Path, num_ids: int, **settings: Any) -> Path:
     model = transformers.LlamaForCausalLM(config)
     enliven(model, is_tied=False)
     model.save_pretrained(folder)
-    given = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": True}
+    given = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     template = CHAT_TEMPLATE.replace("<|im_start|>", "<s>").replace("<|im_end|>", "</s>")
     (folder / "tokenizer_config.json").write_text(
         json.dumps({**given, "chat_template": template, **settings})
@@ -107,9 +107,7 @@ def make_llama(folder: Path, num_ids: int, **settings: Any) -> Path:
 def folder(tmp_path: Path) -> Path:
     """A Llama checkpoint with nothing but a tokenizer.model."""
     (tmp_path / "in").mkdir()
-    return make_llama(
-        tmp_path / "in", make_model_file(tmp_path / "in" / "tokenizer.model"), add_bos_token=False
-    )
+    return make_llama(tmp_path / "in", make_model_file(tmp_path / "in" / "tokenizer.model"))
 
 
 def test_a_model_file_alone_is_enough(folder: Path, tmp_path: Path) -> None:
@@ -119,6 +117,8 @@ def test_a_model_file_alone_is_enough(folder: Path, tmp_path: Path) -> None:
     fields = {name: value.contents() for name, value in gguf.GGUFReader(tmp_path / "m.gguf").fields.items()}
     assert fields["tokenizer.ggml.model"] == "llama"
     assert fields["tokenizer.ggml.add_space_prefix"] is True
+    assert fields["tokenizer.ggml.add_bos_token"] is True
+    assert fields["tokenizer.ggml.add_eos_token"] is False
     types = fields["tokenizer.ggml.token_type"]
     assert types[:4] == [
         gguf.TokenType.UNKNOWN,
@@ -145,6 +145,16 @@ def test_spaces_only_where_the_tokenizer_puts_them(
     assert parity.num_different_ids == 0
     value = gguf.GGUFReader(tmp_path / "m.gguf").fields["tokenizer.ggml.add_space_prefix"].contents()
     assert value is expected
+
+
+def test_the_settings_decide_about_the_begin(folder: Path, tmp_path: Path) -> None:
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    changed = {**settings, "add_bos_token": False, "add_eos_token": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(changed))
+    assert import_checkpoint(folder, tmp_path / "m.gguf").parity.num_different_ids == 0
+    fields = gguf.GGUFReader(tmp_path / "m.gguf").fields
+    assert fields["tokenizer.ggml.add_bos_token"].contents() is False
+    assert fields["tokenizer.ggml.add_eos_token"].contents() is True
 
 
 def test_a_wrong_prefix_is_refused(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +209,7 @@ def test_merges_that_no_scores_can_say_are_refused() -> None:
 @pytest.mark.skipif(not FIXTURES.is_dir(), reason="needs the tokenizers of shared/data")
 def test_a_real_vocabulary_of_32000_pieces(tmp_path: Path) -> None:
     folder = tmp_path / "in"
-    make_llama(folder, 32_000, add_bos_token=False)
+    make_llama(folder, 32_000)
     (folder / "tokenizer.model").write_bytes((FIXTURES / "mistral" / "tokenizer.model.v1").read_bytes())
     source = read_source(open_checkpoint(folder))
     write_model(tmp_path / "m.gguf", source, FloatType.F16, FileInfo(name="m"))
