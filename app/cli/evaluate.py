@@ -1,10 +1,7 @@
 """The command that measures how well a model reads: eval."""
 
 import json
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,34 +11,27 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli import options
-from app.cli.console import seconds_for_people
+from app.cli.evaluation_output import ProgressLine, print_report
 from app.cli.reading import cancel_on_interrupt
 from engine.agent.config import ReadingConfig
 from engine.agent.plan import default_config
-from engine.agent.prompts import PromptSet
 from engine.backends.base import Backend
-from engine.cancel import CancelToken
 from engine.errors import PlanError
-from engine.evaluation import systems, tables
-from engine.evaluation.evaluate import ChunkStudy, Opening, evaluate
+from engine.evaluation import tables
+from engine.evaluation.contenders import Contenders, parse_baseline
+from engine.evaluation.evaluate import Opening, evaluate
 from engine.evaluation.haystack import TokenCounter
 from engine.evaluation.plot import save_plot
 from engine.evaluation.report import Report
-from engine.evaluation.runner import Progress, Scope, check_lengths
+from engine.evaluation.runner import Scope, check_lengths
 from engine.evaluation.sources import text_source
 from engine.evaluation.store import FILE_NAME, EvaluationStore
-from engine.evaluation.systems import System
 from engine.evaluation.tasks.base import Materials, Task
-from engine.evaluation.tasks.catalogue import KINDS, QUESTIONS, TaskOptions, make_task
+from engine.evaluation.tasks.catalogue import KINDS, QUESTIONS, TaskOptions, known_task, make_task
 from engine.evaluation.tasks.question_file import load_questions
-from engine.evaluation.untrained import write_untrained
-from engine.models.catalogue import find_model
 from engine.paths import data_dir
-from engine.session import ModelChoice, Session
 
 _DEFAULT_N = 20
-_INTERVAL_S = 5.0
-_MIN_WIDTH = 110
 _UNITS = {"k": 1_000, "m": 1_000_000}
 
 
@@ -195,7 +185,7 @@ def eval_(
         text=text,
         held_back_only=held_back,
         task_options=TaskOptions(look_alikes=look_alikes, data=data, held_back_only=held_back),
-        baselines=tuple(baseline or ()),
+        baselines=tuple(dict.fromkeys(baseline or ())),
         num_chunk_documents=chunks,
         side_by_side=side_by_side,
     )
@@ -206,27 +196,24 @@ def eval_(
     folder = data_dir(data_folder)
     with (
         cancel_on_interrupt() as token,
-        _Bench(folder, choice, token).opened() as bench,
+        Contenders(folder, choice, token).opened() as contenders,
         EvaluationStore((output or folder) / FILE_NAME) as store,
-        _ProgressLine(quiet=quiet) as progress,
+        ProgressLine(quiet=quiet) as progress,
     ):
         config = default_config(
-            bench.backend,
-            bench.prompts,
+            contenders.backend,
+            contenders.prompts,
             mode=mode,
             chunk_tokens=chunk_tokens,
             memory_tokens=memory_tokens,
             recall_chunks=recall,
         )
-        scope = _scope(wishes, bench.backend)
+        scope = _scope(wishes, contenders.backend)
         report = evaluate(
             scope,
-            [
-                bench.reader(config, wishes),
-                *(bench.baseline(one, config, wishes) for one in wishes.baselines),
-            ],
+            _openings(contenders, config, wishes),
             store,
-            chunks=bench.chunks(scope, config, wishes),
+            chunks=contenders.chunks(scope, config, wishes.num_chunk_documents),
             on_progress=progress.show,
             cancel=token,
         )
@@ -235,7 +222,7 @@ def eval_(
     if as_json:
         print(json.dumps(report.as_dict(), ensure_ascii=False))
     else:
-        _print_report(report)
+        print_report(report)
 
 
 def save(report: Report, folder: Path, plot_format: str) -> None:
@@ -274,37 +261,14 @@ def _check(wishes: _Wishes) -> None:
     """
     if wishes.task == QUESTIONS and wishes.file is None:
         raise PlanError("No file of questions was given.", hint="palimpsest eval questions FILE.jsonl")
-    if wishes.task != QUESTIONS and wishes.task not in KINDS:
-        raise PlanError(
-            f"There is no task '{wishes.task}'.", hint=f"One of: {', '.join([*KINDS, QUESTIONS])}."
-        )
+    if wishes.task != QUESTIONS:
+        known_task(wishes.task)
     if wishes.task != QUESTIONS and wishes.file is not None:
         raise PlanError(
             f"The task {wishes.task} takes no file of questions.", hint="Did you mean --data or --text?"
         )
     for name in wishes.baselines:
-        _parse_baseline(name)
-
-
-def _parse_baseline(text: str) -> tuple[str, str]:
-    """Name and detail of a baseline.
-
-    Raises:
-        PlanError: there is none of that name.
-    """
-    name, _, detail = text.partition("=" if text.startswith("loop=") else ":")
-    is_fine = {
-        "bm25": not detail or (detail.isdecimal() and int(detail) > 0),
-        "full-context": not detail,
-        "untrained": not detail,
-        "loop": bool(detail),
-    }
-    if not is_fine.get(name, False):
-        raise PlanError(
-            f"There is no baseline '{text}'.",
-            hint="One of: bm25, bm25:K, full-context, untrained, loop=FILE.",
-        )
-    return name, detail
+        parse_baseline(name)
 
 
 def _scope(wishes: _Wishes, backend: Backend) -> Scope:
@@ -323,111 +287,11 @@ def _scope(wishes: _Wishes, backend: Backend) -> Scope:
     return Scope(task=task, lengths=parse_lengths(wishes.lengths), num_items=wishes.num_items or _DEFAULT_N)
 
 
-class _Bench:
-    """The model that is measured, and what it is held against.
-
-    Args:
-        folder: the data folder.
-        choice: the model.
-        cancel: stops what is going on.
-    """
-
-    backend: Backend
-    prompts: PromptSet
-
-    def __init__(self, folder: Path, choice: ModelChoice, cancel: CancelToken) -> None:
-        self._folder = folder
-        self._choice = choice
-        self._cancel = cancel
-
-    @contextmanager
-    def opened(self) -> Iterator["_Bench"]:
-        """Open the model."""
-        with Session(self._folder, choice=self._choice, cancel=self._cancel).opened() as opened:
-            self.backend, self.prompts = opened
-            yield self
-
-    def reader(self, config: ReadingConfig, wishes: _Wishes) -> Opening:
-        """The reading loop."""
-        system = systems.reader(self.backend, self.prompts, config, side_by_side=wishes.side_by_side)
-        return lambda: nullcontext(system)
-
-    def chunks(self, scope: Scope, config: ReadingConfig, wishes: _Wishes) -> ChunkStudy | None:
-        """Chunks that are read alone, if they are wished for."""
-        count = wishes.num_chunk_documents
-        if not count:
-            return None
-        system = systems.ChunksAlone(self.backend, self.prompts, config)
-        return ChunkStudy(system, Scope(task=scope.task, lengths=scope.lengths[:1], num_items=count))
-
-    def baseline(self, text: str, config: ReadingConfig, wishes: _Wishes) -> Opening:
-        """A baseline by its name on the command line."""
-        name, detail = _parse_baseline(text)
-        wide = wishes.side_by_side
-        if name == "bm25":
-            found = systems.bm25(
-                self.backend, self.prompts, config, num_chunks=int(detail or 5), side_by_side=wide
-            )
-            return lambda: nullcontext(found)
-        if name == "full-context":
-            whole = systems.full_context(self.backend, self.prompts, config, side_by_side=wide)
-            return lambda: nullcontext(whole)
-        return lambda: self._other(name, detail, config, wide)
-
-    def _other(
-        self, name: str, detail: str, config: ReadingConfig, side_by_side: int | None
-    ) -> AbstractContextManager[System]:
-        if name == "loop":
-            return self._loop(f"loop {Path(detail).stem}", detail, config, side_by_side)
-        if self._choice.servers or self._choice.vllm:
-            raise PlanError(
-                "A model behind a server has no untrained copy.",
-                hint="Serve one, and compare two evaluations.",
-            )
-        copy = write_untrained(find_model(self._choice.model, self._folder), self._folder / "untrained")
-        return self._loop("untrained", str(copy), config, side_by_side)
-
-    @contextmanager
-    def _loop(
-        self, name: str, model: str, config: ReadingConfig, side_by_side: int | None
-    ) -> Iterator[System]:
-        """The same loop with another model, for the time that it takes."""
-        choice = replace(self._choice, model=model, servers=(), vllm=None)
-        with Session(self._folder, choice=choice, cancel=self._cancel).opened() as (backend, prompts):
-            yield systems.reader(backend, prompts, config, name=name, side_by_side=side_by_side)
-
-
-class _ProgressLine:
-    """How far it is, on standard error: redrawn in place on a terminal, else a line every few seconds."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._console = Console(stderr=True, highlight=False)
-        self._status = self._console.status("making the first document")
-        self._last = time.monotonic()
-
-    def __enter__(self) -> "_ProgressLine":
-        if not self._quiet and self._console.is_terminal:
-            self._status.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._status.stop()
-
-    def show(self, progress: Progress) -> None:
-        """An item was ended."""
-        parts = [f"{progress.system}: {progress.done} of {progress.total}"]
-        if progress.length_tokens:
-            parts.append(f"{progress.length_tokens:,} tokens")
-        if progress.left_s is not None and progress.done < progress.total:
-            parts.append(f"{seconds_for_people(progress.left_s)} left")
-        line = ", ".join(parts)
-        self._status.update(line)
-        now = time.monotonic()
-        is_due = now - self._last >= _INTERVAL_S or progress.done == progress.total
-        if not self._quiet and not self._console.is_terminal and is_due:
-            self._last = now
-            self._console.print(line)
+def _openings(contenders: Contenders, config: ReadingConfig, wishes: _Wishes) -> list[Opening]:
+    """What is measured, then what it is held against."""
+    wide = wishes.side_by_side
+    baselines = [contenders.baseline(one, config, side_by_side=wide) for one in wishes.baselines]
+    return [contenders.reader(config, side_by_side=wide), *baselines]
 
 
 def _print_tasks(*, as_json: bool) -> None:
@@ -440,28 +304,3 @@ def _print_tasks(*, as_json: bool) -> None:
     for name, summary in summaries.items():
         table.add_row(name, summary)
     Console(highlight=False).print(table)
-
-
-def _print_report(report: Report) -> None:
-    console = Console(highlight=False)
-    # Lines that are too long for the screen are still to be read; cells of two letters are not.
-    console.width = max(console.width, _MIN_WIDTH)
-    console.print(f"{report.scope.task.name}: percent, with 95 % bootstrap intervals")
-    _print_rows(console, tables.HEADINGS, tables.rows(report, is_brief=True))
-    positions = tables.position_rows(report, is_brief=True)
-    if positions:
-        console.print("found, by where the evidence stands in the document")
-        _print_rows(console, tables.position_headings(report), positions)
-    for line in tables.notes(report):
-        console.print(line, soft_wrap=True)
-
-
-def _print_rows(console: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table without the columns that are empty everywhere."""
-    kept = [number for number in range(len(headings)) if any(row[number] for row in rows)]
-    table = Table(box=None, padding=(0, 1))
-    for number in kept:
-        table.add_column(headings[number], no_wrap=number == 0)
-    for row in rows:
-        table.add_row(*(row[number] for number in kept))
-    console.print(table)

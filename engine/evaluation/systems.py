@@ -32,6 +32,9 @@ from engine.evaluation.items import Item
 Status = Literal["answered", "failed", "does not fit"]
 """How an item ended; "answered" also where the answer is that the document does not say."""
 
+BM25_CHUNKS = 5
+"""Chunks that retrieval finds, if nothing else is asked for."""
+
 _BATCH_ALONE = 64
 """Chunks that are read alone at a time where that gains anything; on a CPU it costs up to a fifth more."""
 
@@ -251,7 +254,7 @@ def bm25(
     prompts: PromptSet,
     config: ReadingConfig,
     *,
-    num_chunks: int = 5,
+    num_chunks: int = BM25_CHUNKS,
     side_by_side: int | None = None,
 ) -> LoopSystem:
     """The same loop over the best chunks by BM25 (`engine.agent.recall`), in reading order.
@@ -272,8 +275,9 @@ def bm25(
         chunks = tuple(plan.chunks[place] for place in best)
         return _Prepared(plan=dataclasses.replace(plan, chunks=chunks))
 
+    name = "bm25" if num_chunks == BM25_CHUNKS else f"bm25:{num_chunks}"
     details = {"num_chunks": num_chunks}
-    return LoopSystem("bm25", backend, prompts, config, prepare, details=details, side_by_side=side_by_side)
+    return LoopSystem(name, backend, prompts, config, prepare, details=details, side_by_side=side_by_side)
 
 
 def full_context(

@@ -37,6 +37,7 @@ def rows(path: Path) -> dict[tuple[int, int], tuple[str, float, str]]:
     return {(length, index): (answer, wall_s, at) for length, index, answer, wall_s, at in found}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not BUNDLED.is_file(), reason="the bundled model is not in this checkout")
 @pytest.mark.parametrize("killed_after", [1, 6])
 def test_a_killed_evaluation_goes_on_where_it_stood(killed_after: int, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from engine.evaluation.haystack import TokenCounter
 from engine.evaluation.items import Item
 from engine.evaluation.sources import TextSource, source_of
 from engine.evaluation.tasks.base import Materials, Task, task_key
-from engine.evaluation.tasks.catalogue import KINDS, TaskOptions, make_task
+from engine.evaluation.tasks.catalogue import KINDS, RULER_NAMES, TaskOptions, make_task
 
 GENERATED = [name for name in KINDS if name != "qa"]
 NEEDLES = [name for name in GENERATED if name.startswith("needle")]
@@ -128,6 +128,10 @@ def test_evidence_is_spread_over_the_document(materials: Materials) -> None:
         assert position is not None
         bins[int(5 * position)] += 1
     assert min(bins) >= 3, bins
+
+
+def test_names_of_ruler(materials: Materials) -> None:
+    assert {name: make_task(name, materials).name for name in RULER_NAMES} == dict(RULER_NAMES)
 
 
 def test_there_is_no_task_of_that_name(materials: Materials) -> None:

@@ -95,12 +95,34 @@ KINDS: Mapping[str, Kind] = {
 """Every task that is made for a length, by name."""
 
 
+RULER_NAMES: Mapping[str, str] = {
+    "niah_single": "needle",
+    "niah_multikey": "needle-multikey",
+    "niah_multivalue": "needle-multivalue",
+    "niah_multiquery": "needle-multiquery",
+    "vt": "variable-tracking",
+    "cwe": "common-words",
+    "fwe": "frequent-words",
+}
+"""What RULER calls the tasks; accepted too."""
+
+
+def known_task(name: str) -> str:
+    """Our name of a task.
+
+    Raises:
+        PlanError: there is none of that name.
+    """
+    ours = RULER_NAMES.get(name, name)
+    if ours not in KINDS:
+        raise PlanError(f"There is no task '{name}'.", hint=f"One of: {', '.join([*KINDS, QUESTIONS])}.")
+    return ours
+
+
 def make_task(name: str, materials: Materials, options: TaskOptions | None = None) -> Task:
-    """A task by its name.
+    """A task by its name, or by RULER's.
 
     Raises:
         PlanError: there is none of that name, or it cannot be made.
     """
-    if name not in KINDS:
-        raise PlanError(f"There is no task '{name}'.", hint=f"One of: {', '.join([*KINDS, QUESTIONS])}.")
-    return KINDS[name].make(materials, options or TaskOptions())
+    return KINDS[known_task(name)].make(materials, options or TaskOptions())
