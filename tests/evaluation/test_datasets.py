@@ -12,6 +12,8 @@ from engine.evaluation.datasets import load_dataset
 from engine.evaluation.tasks.base import Materials
 from engine.evaluation.tasks.passages import PassagesTask
 
+CORPORA = Path(__file__).resolve().parents[3] / "shared" / "data" / "corpora"
+
 SQUAD = {
     "version": "2.0",
     "data": [
@@ -218,3 +220,27 @@ def test_all_lengths_ask_the_same_questions_and_no_more_than_there_are(
     assert task.item(1_000, 0).question == task.item(3_000, 0).question
     with pytest.raises(PlanError, match="2 questions, not 3"):
         task.item(1_000, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "num_questions", "num_unanswered"),
+    [
+        ("squad/squad-dev-v1.1.train36.json", 7_548, 0),
+        ("squad/squad-dev-v2.0.train36.json", 9_324, 4_740),
+        ("hotpotqa/hotpotqa_train100_hipporag.json", 100, 0),
+        ("musique/musique_train100_hipporag.json", 100, 0),
+        ("nq/nq-open-oracle.jsonl.gz", 2_655, 0),
+    ],
+)
+def test_published_files(name: str, num_questions: int, num_unanswered: int) -> None:
+    path = CORPORA / name
+    if not path.is_file():
+        pytest.skip(f"{name} is not beside this checkout")
+    dataset = load_dataset(path)
+    assert len(dataset.questions) == num_questions
+    assert sum(not one.answers for one in dataset.questions) == num_unanswered
+    for one in dataset.questions:
+        # Whatever has an answer has evidence, and it lies within its passage.
+        assert bool(one.answers) == any(one.evidence)
+        for passage, spans in zip(one.passages, one.evidence, strict=True):
+            assert all(0 <= start < end <= len(passage.text) for start, end in spans)
