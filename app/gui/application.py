@@ -1,6 +1,7 @@
 """From the command to the window and back to an exit code."""
 
 import faulthandler
+import gc
 import logging
 import os
 import sys
@@ -61,6 +62,9 @@ def run(files: Sequence[Path], *, data: Path | None = None, self_test: bool = Fa
 
             return run_self_test(window)
         window.open_files([path.absolute() for path in files])
+        # What is there now stays; a full collection that looks at all of it would hold the window up.
+        gc.collect()
+        gc.freeze()
         return app.exec()
 
 

@@ -296,6 +296,7 @@ class MainWindow(QMainWindow):
         self.imports.message.connect(self._hear_import)
         self.imports.password_needed.connect(self._ask_password)
         self.imports.ended.connect(lambda _: library.import_ended())
+        self.watched.folders_missing.connect(self._miss_folders)
         self.watched.files_found.connect(lambda paths: self.imports.take([Path(each) for each in paths]))
         self.welcome.open_wanted.connect(library.choose_files)
         self.welcome.files_dropped.connect(lambda paths: self.open_files([Path(path) for path in paths]))
@@ -465,6 +466,15 @@ class MainWindow(QMainWindow):
         self.watched.set_known({entry.path: (entry.size_bytes, entry.modified_at) for entry in entries})
         if self._unannounced:
             self._say_opened()
+        if entries and not self.shown.content_hash:
+            self._centre.setCurrentWidget(self.document)  # the welcome is for who has no document yet
+
+    def _miss_folders(self, folders: Sequence[str]) -> None:
+        if folders:
+            self.library.banner.say(
+                self.tr("A watched folder is not there: %1").replace("%1", folders[0]),
+                self.tr("Connect its disk, or take it off the list in the settings."),
+            )
 
     def _choose(self, content_hashes: Sequence[str]) -> None:
         """These are read next."""

@@ -59,7 +59,6 @@ class Preferences:
         text_scale: times the system's text size, one of `TEXT_SCALES`.
         watched_folders: folders whose new and changed files are taken into the library.
         ignored_files: files in them that the user removed from the library.
-        is_welcomed: whether the welcome was seen to its end.
     """
 
     model_kind: ModelKind = ModelKind.BUNDLED
@@ -76,7 +75,6 @@ class Preferences:
     text_scale: float = 1.0
     watched_folders: tuple[str, ...] = ()
     ignored_files: tuple[str, ...] = ()
-    is_welcomed: bool = False
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -216,7 +214,6 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "text_scale": lambda value: isinstance(value, float) and value in TEXT_SCALES,
     "watched_folders": _is_texts,
     "ignored_files": _is_texts,
-    "is_welcomed": lambda value: isinstance(value, bool),
 }
 
 

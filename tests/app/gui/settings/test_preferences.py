@@ -33,7 +33,6 @@ CHOSEN = Preferences(
     scheme=Scheme.DARK,
     text_scale=1.15,
     watched_folders=("/one, two", "/drei ü"),
-    is_welcomed=True,
 )
 
 
@@ -69,7 +68,6 @@ def test_what_is_no_preferences_gives_the_defaults(settings: QSettings, kept: st
         ("text_scale", 40),
         ("watched_folders", [1, 2]),
         ("watched_folders", "abc"),
-        ("is_welcomed", "yes"),
     ],
 )
 def test_a_value_that_does_not_fit_falls_back_alone(settings: QSettings, name: str, value: Any) -> None:
