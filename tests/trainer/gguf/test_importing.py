@@ -145,6 +145,7 @@ def test_rows_that_are_no_multiple_of_256_fall_back_and_are_reported(tmp_path: P
     assert "blk.0.ffn_down.weight" not in report.types.fallbacks
 
 
+@pytest.mark.slow
 def test_a_trained_model_survives_every_quantisation(tmp_path: Path) -> None:
     folder = convert(STARTER, tmp_path / "starter")
     for kind in QuantType:
@@ -226,6 +227,7 @@ def needle_accuracy(path: Path, folder: Path, *, num_items: int) -> float:
     return right / num_items
 
 
+@pytest.mark.slow
 def test_a_needle_evaluation_is_part_of_the_gate(tmp_path: Path) -> None:
     folder = convert(STARTER, tmp_path / "starter")
     (tmp_path / "eval").mkdir()
