@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QByteArray, QSettings, Qt, QTimer, Signal
+from PySide6.QtCore import QByteArray, QSettings, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QAction,
     QActionGroup,
@@ -22,6 +22,7 @@ from PySide6.QtWidgets import (
     QStackedWidget,
     QStatusBar,
     QTabWidget,
+    QToolButton,
     QWidget,
 )
 
@@ -250,10 +251,15 @@ class MainWindow(QMainWindow):
             button.setChecked(True)
             button.clicked.connect(action.setChecked)
             action.toggled.connect(button.setChecked)
-            self.statusBar().addPermanentWidget(button)
+            self._add_to_bar(button)
         settings = icon_button("settings", self.tr("Settings (Ctrl+,)"))
         settings.clicked.connect(lambda: self._show_settings())
-        self.statusBar().addPermanentWidget(settings)
+        self._add_to_bar(settings)
+
+    def _add_to_bar(self, button: QToolButton) -> None:
+        button.setIconSize(QSize(16, 16))
+        button.setMaximumSize(26, 22)
+        self.statusBar().addPermanentWidget(button)
 
     def _add(
         self, menu: Any, text: str, work: Any, keys: str | None = None, picture: str | None = None
