@@ -6,6 +6,8 @@ what its conversations cost, and fused kernels can be used. Registered with tran
 segments are given it is transformers' own sdpa, with the mask that it was given.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -60,3 +62,20 @@ def packed_attention(
 
 
 AttentionInterface.register(PACKED, packed_attention)
+
+
+@contextmanager
+def decoding_mode(model: nn.Module) -> Iterator[None]:
+    """Make a model ready for drawing, whatever it is trained with.
+
+    In training, layers that are checkpointed do without a cache, and flash attention knows no rows of different length.
+    """
+    config: Any = model.config
+    is_training, attention = model.training, config._attn_implementation
+    model.eval()
+    config._attn_implementation = PACKED
+    try:
+        yield
+    finally:
+        config._attn_implementation = attention
+        model.train(is_training)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from engine.backends.base import FinishReason
 from engine.cancel import CancelToken
+from trainer.rl.attention import decoding_mode
 from trainer.rl.data import TokenSet
-from trainer.rl.grammar import TokenGrammar
+from trainer.rl.grammar import State, TokenGrammar
 from trainer.rl.logprobs import AllowedMasks, constrained_logprobs, segments
 from trainer.rl.packing import plan_packs
 from trainer.rl.vocabulary import Vocabulary
@@ -125,7 +126,7 @@ class _Writing:
     row: Row
     generator: torch.Generator
     grammar: TokenGrammar | None
-    state: frozenset[object] = frozenset()
+    state: State = frozenset()
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     allowed: list[TokenSet | None] = field(default_factory=list)
@@ -134,7 +135,7 @@ class _Writing:
     num_text_ids: int = 0
 
     def next_allowed(self) -> TokenSet | None:
-        return None if self.grammar is None else self.grammar.allowed(self.state)  # type: ignore[arg-type]
+        return None if self.grammar is None else self.grammar.allowed(self.state)
 
     def take(self, token_id: int, logprob: float, allowed: TokenSet | None, vocabulary: Vocabulary) -> None:
         self.ids.append(token_id)
@@ -146,7 +147,7 @@ class _Writing:
         self.num_text_ids += 1
         self.text += vocabulary.piece(token_id)
         if self.grammar is not None:
-            self.state = self.grammar.advance(self.state, token_id)  # type: ignore[arg-type]
+            self.state = self.grammar.advance(self.state, token_id)
         if self.row.closed and self.text.decode("utf-8", "replace") in self.row.closed:
             self.finish_reason = "stop"
         elif self.num_text_ids == self.row.max_tokens:
@@ -197,15 +198,10 @@ class Decoder:
         """
         cancel = cancel or CancelToken()
         drawn: dict[int, Drawn] = {}
-        is_training = self._model.training
-        # Layers that are checkpointed in training do without a cache there.
-        self._model.eval()
-        try:
+        with decoding_mode(self._model):
             for batch in self._batches(rows):
                 for writing in self._run([(index, rows[index]) for index in batch], cancel):
                     drawn[writing.index] = writing.drawn()
-        finally:
-            self._model.train(is_training)
         return [drawn[index] for index in range(len(rows))]
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[list[int]]:

@@ -58,14 +58,14 @@ _Item = bytes | _Char | int | Node
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Stack:
+class Stack:
     """What is to be matched next, and what after it. Equal stacks are one object."""
 
     item: _Item
-    rest: "_Stack | None"
+    rest: "Stack | None"
 
 
-_State = frozenset["_Stack | None"]
+State = frozenset["Stack | None"]
 """All ways in which what was said so far can go on; None = it can end."""
 
 
@@ -85,15 +85,15 @@ class TokenGrammar:
         parsed = gbnf.parse(source)
         self._rules = gbnf.parse(parsed.with_tokens(control)).rules
         self._trie = trie
-        self._stacks: dict[tuple[object, int], _Stack] = {}
+        self._stacks: dict[tuple[object, int], Stack] = {}
         self._repeats: dict[tuple[int, int, int | None], Repeat] = {}
         self._chars: dict[tuple[int, bytes], _Char] = {}
-        self._allowed: dict[_State, TokenSet] = {}
-        self._after: dict[tuple[_State, int], _State] = {}
-        self._bytes: dict[tuple[_State, int], _State] = {}
-        self.start: _State = self._expand(Reference("root"), None)
+        self._allowed: dict[State, TokenSet] = {}
+        self._after: dict[tuple[State, int], State] = {}
+        self._bytes: dict[tuple[State, int], State] = {}
+        self.start: State = self._expand(Reference("root"), None)
 
-    def allowed(self, state: _State) -> TokenSet:
+    def allowed(self, state: State) -> TokenSet:
         """Tokens that may come next.
 
         Raises:
@@ -104,11 +104,11 @@ class TokenGrammar:
             known = self._allowed[state] = self._find_allowed(state)
         return known
 
-    def advance(self, state: _State, token_id: int) -> _State:
+    def advance(self, state: State, token_id: int) -> State:
         """The state after an allowed token."""
         key = (state, token_id)
         if key not in self._after:
-            after: set[_Stack | None] = set()
+            after: set[Stack | None] = set()
             for stack in state:
                 if stack is not None and stack.item == token_id and isinstance(stack.item, int):
                     after |= self._resume(stack.rest)
@@ -118,7 +118,7 @@ class TokenGrammar:
             self._after[key] = frozenset(after) | (by_text if self._trie.pieces[token_id] else frozenset())
         return self._after[key]
 
-    def _find_allowed(self, state: _State) -> TokenSet:
+    def _find_allowed(self, state: State) -> TokenSet:
         found = {stack.item for stack in state if stack is not None and isinstance(stack.item, int)}
         if None in state:
             found |= self._trie.end_ids
@@ -137,18 +137,18 @@ class TokenGrammar:
             return TokenSet(tuple(sorted(found)))
         return TokenSet(tuple(i for i in range(size) if i not in found), is_complement=True)
 
-    def _step(self, state: _State, byte: int) -> _State:
+    def _step(self, state: State, byte: int) -> State:
         key = (state, byte)
         known = self._bytes.get(key)
         if known is None:
-            after: set[_Stack | None] = set()
+            after: set[Stack | None] = set()
             for stack in state:
                 if stack is not None:
                     after |= self._step_one(stack, byte)
             known = self._bytes[key] = frozenset(after)
         return known
 
-    def _step_one(self, stack: _Stack, byte: int) -> _State:
+    def _step_one(self, stack: Stack, byte: int) -> State:
         item = stack.item
         if isinstance(item, bytes):
             if item[0] != byte:
@@ -164,7 +164,7 @@ class TokenGrammar:
             return frozenset({self._push(self._char(item.node, encoded), stack.rest)})
         return frozenset()
 
-    def _resume(self, rest: _Stack | None) -> _State:
+    def _resume(self, rest: Stack | None) -> State:
         """Take apart what comes after something that was matched."""
         if rest is None:
             return frozenset({None})
@@ -172,11 +172,11 @@ class TokenGrammar:
         assert not isinstance(item, (bytes, int, _Char)), "only nodes wait"
         return self._expand(item, rest.rest)
 
-    def _expand(self, node: Node, rest: _Stack | None) -> _State:
+    def _expand(self, node: Node, rest: Stack | None) -> State:
         """All stacks with a terminal on top that a node comes to."""
-        found: set[_Stack | None] = set()
+        found: set[Stack | None] = set()
         seen: set[tuple[int, int]] = set()
-        pending: list[tuple[Node, _Stack | None]] = [(node, rest)]
+        pending: list[tuple[Node, Stack | None]] = [(node, rest)]
         while pending:
             node, rest = pending.pop()
             if (id(node), id(rest)) in seen:
@@ -210,7 +210,7 @@ class TokenGrammar:
 
     @staticmethod
     def _go_on(
-        rest: _Stack | None, found: set[_Stack | None], pending: list[tuple[Node, _Stack | None]]
+        rest: Stack | None, found: set[Stack | None], pending: list[tuple[Node, Stack | None]]
     ) -> None:
         if rest is None:
             found.add(None)
@@ -218,10 +218,10 @@ class TokenGrammar:
             assert not isinstance(rest.item, (bytes, int, _Char)), "only nodes wait"
             pending.append((rest.item, rest.rest))
 
-    def _push(self, item: _Item, rest: _Stack | None) -> _Stack:
+    def _push(self, item: _Item, rest: Stack | None) -> Stack:
         key = (item if isinstance(item, (bytes, int)) else id(item), id(rest))
         typed = (type(item), key[0])
-        return self._stacks.setdefault((typed, key[1]), _Stack(item, rest))
+        return self._stacks.setdefault((typed, key[1]), Stack(item, rest))
 
     def _char(self, node: CharClass, prefix: bytes) -> _Char:
         return self._chars.setdefault((id(node), prefix), _Char(node, prefix))

@@ -9,22 +9,27 @@ import torch
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers import models as tokenizer_models
 
+from engine.agent.config import Mode
+from engine.agent.plan import default_config, make_plan
 from engine.agent.prompts import STANDARD
 from engine.backends.base import Request, Segment
 from engine.errors import CheckpointError, ModelNotFoundError, UnsupportedCheckpointError
 from tests.trainer.rl.conftest import FAMILIES, STARTER, make_model
 from tests.trainer.rl.talks import make_talk
 from trainer.rl.backend import TorchBackend
+from trainer.rl.data import conversations_of
 from trainer.rl.decoding import Decoder
 from trainer.rl.lora import adapters, adapters_off, add_adapters, merge_adapters, save_adapters
 from trainer.rl.models import Policy, load_policy, save_policy
+from trainer.rl.rollouts import Job, roll_out, run_seed
+from trainer.rl.tasks import Task, make_document
 from trainer.rl.update import Budget, Computing, score_all
 from trainer.rl.vocabulary import Vocabulary
 
 TEMPLATE = "{{ bos_token }}{% for m in messages %}<u>{{ m['content'] }}<e>{% endfor %}<a>"
 
 
-def _tiny_policy(family: str) -> Policy:
+def _tiny_policy(family: str, context_tokens: int = 512) -> Policy:
     """A policy whose vocabulary is single bytes."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = ["<pad>", "<e>", "<u>", "<a>", "<s>", *alphabet]
@@ -42,7 +47,7 @@ def _tiny_policy(family: str) -> Policy:
         num_attention_heads=4,
         num_key_value_heads=2,
         head_dim=8,
-        max_position_embeddings=512,
+        max_position_embeddings=context_tokens,
         eos_token_id=1,
         pad_token_id=0,
         bos_token_id=None,
@@ -52,7 +57,11 @@ def _tiny_policy(family: str) -> Policy:
         tokenizer, chat_template=TEMPLATE, end_ids={1}, bos_id=None, size=int(config.vocab_size)
     )
     return Policy(
-        model=model, vocabulary=vocabulary, name="tiny", context_tokens=512, prompt_set=STANDARD.name
+        model=model,
+        vocabulary=vocabulary,
+        name="tiny",
+        context_tokens=context_tokens,
+        prompt_set=STANDARD.name,
     )
 
 
@@ -79,6 +88,26 @@ def test_a_folder_of_each_family_is_loaded_as_it_was_saved(family: str, tmp_path
     request = Request(prompt=prompt, max_tokens=5, grammar='root ::= "yes" | "né"')
     (completion,) = backend.generate([request])
     assert completion.text in ("yes", "né")
+
+
+@pytest.mark.parametrize("mode", [Mode.FAITHFUL, Mode.GATED, Mode.EXTRACTIVE, Mode.PARALLEL])
+def test_every_reading_mode_can_be_rolled_out_and_scored(mode: Mode) -> None:
+    policy = _tiny_policy("qwen3", context_tokens=4_096)
+    backend = TorchBackend(policy, Decoder(policy.model, policy.vocabulary, cache_tokens=50_000))
+    config = default_config(backend, STANDARD, mode=mode, chunk_tokens=120, memory_tokens=30)
+    document = make_document("d", ["The gate is red."] * 12)
+    task = Task(task_id="t", document=document, question="What is red?", golds=(("gate",),))
+    plan = make_plan([document], task.question, config=config, prompts=STANDARD, backend=backend)
+    seeds = run_seed("modes", 0)
+    job = Job(task=task, plan=plan)
+    (rollout,) = roll_out([job], backend, group_size=2, temperature=1.0, seed_of=seeds)
+    talks = list(conversations_of([rollout.group]))
+    assert len(talks) >= 2 * sum(not chunk.is_repeat for chunk in plan.chunks) > 2
+    is_free = [all(allowed is None for allowed in talk.allowed) for talk in talks if talk.purpose == "read"]
+    assert all(is_free) if mode is Mode.FAITHFUL else not any(is_free)
+    scores = score_all(policy.model, talks, Computing(), Budget(8_000))
+    for talk, values in zip(talks, scores, strict=True):
+        assert values == pytest.approx(talk.rollout_logprobs, abs=1e-4)
 
 
 def test_what_cannot_be_loaded_is_told(tmp_path: Path) -> None:
