@@ -137,7 +137,7 @@ def _open_shards(folder: Path, index: Json) -> dict[str, TensorEntry]:
             raise CheckpointError(f"The index names the file {file_name[:80]!r}.", hint="Copy it again.")
         shards[file_name] = read_entries(folder / file_name)
     found: dict[str, TensorEntry] = {}
-    for name, file_name in placed.items():
+    for name, file_name in ((name, str(value)) for name, value in placed.items()):
         if name not in shards[file_name]:
             raise CheckpointError(f"{file_name} lacks the tensor {name[:80]}.", hint="Copy it again.")
         found[name] = shards[file_name][name]

@@ -145,7 +145,7 @@ def _entry(name: str, value: object, path: Path, data_start: int, size_bytes: in
     damaged = CheckpointError(f"The header of {path.name} is damaged at {name[:80]}.", hint=_COPY_AGAIN)
     if shape is None or offsets is None or len(offsets) != 2 or len(shape) > _MAX_DIMENSIONS:
         raise damaged
-    if dtype not in _DTYPES:
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise UnsupportedCheckpointError(
             f"The tensor {name[:80]} has the type {str(dtype)[:20]}; F32, F16 and BF16 can be read.",
             hint="Use the checkpoint before it was quantised.",

@@ -83,6 +83,10 @@ def escaping_index(folder: Path) -> None:
     )
 
 
+def index_of_numbers(folder: Path) -> None:
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": [1], "b": 2}}))
+
+
 def missing_shard(folder: Path) -> None:
     name = "model-00001-of-00002.safetensors"
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
@@ -103,6 +107,7 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], type[ConversionError], str]] = {
     "empty weights": (truncate("model.safetensors", 0), CheckpointError, "no safetensors file"),
     "no header": (rewrite("model.safetensors", b"\xff" * 64), CheckpointError, "no safetensors file"),
     "index leads out": (escaping_index, CheckpointError, "index names the file"),
+    "index of numbers": (index_of_numbers, CheckpointError, "index names the file|is missing"),
     "missing shard": (missing_shard, CheckpointError, "is missing"),
     "lost tensor": (drop_tensor, CheckpointError, "lacks the tensor model.layers.1.self_attn.k_proj.bias"),
     "unknown tensor": (add_tensor, UnsupportedCheckpointError, "gate_proj.bias"),
