@@ -6,9 +6,10 @@ search in its queue.
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from PySide6.QtCore import QObject, QRunnable, Qt, QThreadPool, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 
 T = TypeVar("T")
 
@@ -24,8 +25,8 @@ class Offload(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._pool = QThreadPool(self)
-        self._pool.setMaxThreadCount(1)
+        # Not Qt's own pool: it deletes what it ran while Python may still hold it, and now and then both do.
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="offload")
         self._stop = threading.Event()
         self._ended.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
@@ -36,13 +37,20 @@ class Offload(QObject):
             work: is given the event that is set when nobody wants the value any more; what it raises is raised here.
             done: takes the value.
         """
-        self._pool.start(_Task(work, done, self._stop, self._ended.emit))
+        self._pool.submit(self._run, work, done)
 
     def close(self) -> None:
         """Ask what runs to end, drop what waits, and wait for the thread."""
         self._stop.set()
-        self._pool.clear()
-        self._pool.waitForDone()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, work: Callable[[threading.Event], Any], done: Callable[[Any], None]) -> None:
+        outcome: Any
+        try:
+            outcome = work(self._stop)
+        except Exception as exc:  # a bug: carried to the GUI thread and raised there  # noqa: BLE001
+            outcome = _Raised(exc)
+        self._ended.emit(done, outcome)
 
     def _deliver(self, done: Callable[[Any], None], outcome: Any) -> None:
         if self._stop.is_set():
@@ -55,27 +63,3 @@ class Offload(QObject):
 class _Raised:
     def __init__(self, error: Exception) -> None:
         self.error = error
-
-
-class _Task(QRunnable):
-    def __init__(
-        self,
-        work: Callable[[threading.Event], Any],
-        done: Callable[[Any], None],
-        stop: threading.Event,
-        emit: Callable[[object, object], None],
-    ) -> None:
-        super().__init__()
-        self._work = work
-        self._done = done
-        self._stop = stop
-        self._emit = emit
-
-    def run(self) -> None:
-        """Called by the pool, on its thread."""
-        outcome: Any
-        try:
-            outcome = self._work(self._stop)
-        except Exception as exc:  # noqa: BLE001 - a bug: carried to the GUI thread and raised there
-            outcome = _Raised(exc)
-        self._emit(self._done, outcome)
