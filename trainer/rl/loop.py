@@ -164,7 +164,10 @@ class Run:
     def run(self) -> None:
         """Train to the last step, and write the policy."""
         if self.step == 0 and self.recipe.run.evaluation_steps and not self.metrics.read():
-            self._save(self.metrics.append({"step": 0, "evaluation": self._evaluate()}))
+            evaluation = self._evaluate()
+            # Training that only hurts leaves the policy as it was.
+            self._best = evaluation["reward_mean"]
+            self._save(self.metrics.append({"step": 0, "evaluation": evaluation}), is_best=True)
         while self.step < self.recipe.run.steps:
             self._one_step()
         best = self.folder / "best.pt"

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,10 @@ import pytest
 import torch
 
 from engine.backends.llamacpp import LlamaCppBackend
+from tests.trainer.rl.talks import make_group
+from trainer.__main__ import main
 from trainer.rl.checkpoint import check_disk, load_checkpoint, save_checkpoint
+from trainer.rl.data import save_groups
 from trainer.rl.errors import DiskError, DivergedError, MismatchError, RunError
 from trainer.rl.export import export_run
 from trainer.rl.loop import Run
@@ -225,6 +229,29 @@ def test_rollouts_of_other_weights_stop_the_run(tmp_path: Path) -> None:
             parameter.add_(0.05 * torch.randn_like(parameter))
     with pytest.raises(MismatchError, match="differ by"):
         run._check_canaries(groups)
+
+
+def test_the_command_line_tells_what_is_wrong_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["rl", str(RECIPE), "--folder", str(tmp_path / "run"), "--set", "loss.klr=1"]) == 4
+    assert "has no 'klr'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert main(["rl", str(RECIPE), "--folder", str(tmp_path / "run"), "--set", "model.path=none.gguf"]) == 4
+    assert "There is no model" in capsys.readouterr().err
+    assert main(["rollouts", str(tmp_path)]) == 4
+    assert "holds no rollouts" in capsys.readouterr().err
+    assert main(["rl-export", str(tmp_path), "--output", str(tmp_path / "x.gguf")]) == 4
+    assert "holds no trained policy" in capsys.readouterr().err
+
+
+def test_rollouts_are_shown_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rollouts").mkdir()
+    save_groups([make_group(random.Random(0))], tmp_path / "rollouts" / "000003.jsonl.gz")
+    assert main(["rollouts", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("step 3: 1 questions")
+    assert "right: this / that" in shown
 
 
 def test_a_full_disk_is_noticed_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
