@@ -1,4 +1,5 @@
-"""Several backends with the same model as one: servers on several machines or GPUs share the requests of a batch."""
+"""Several backends with the same model as one: servers on several machines or GPUs, or contexts on several cores, share
+the requests of a batch."""
 
 import dataclasses
 import threading
@@ -15,12 +16,13 @@ class PoolBackend:
 
     Args:
         members: at least one; closed with the pool. All must be the same model.
+        lookahead: chunks that are worth computing at once; None = what the members gain from together.
 
     Raises:
         ModelLoadError: the members are different models; they are closed.
     """
 
-    def __init__(self, members: Sequence[Backend]) -> None:
+    def __init__(self, members: Sequence[Backend], *, lookahead: int | None = None) -> None:
         self._members = list(members)
         first = self._members[0].info
         for member in self._members[1:]:
@@ -34,8 +36,9 @@ class PoolBackend:
         self._info = dataclasses.replace(
             first,
             context_tokens=min(member.info.context_tokens for member in self._members),
-            lookahead=sum(member.info.lookahead for member in self._members),
+            lookahead=lookahead or sum(member.info.lookahead for member in self._members),
             proves_tokens=all(member.info.proves_tokens for member in self._members),
+            runtime=(("copies", len(self._members)), *first.runtime),
         )
 
     @property

@@ -1,7 +1,8 @@
 """Opening a model: the backend for a file, and the prompt set that belongs to it."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from engine.agent.prompts import BUILT_IN, STANDARD, PromptSet, load_prompt_set
@@ -14,6 +15,10 @@ SIDECAR_SUFFIX = ".prompts.json"
 """`model.gguf` brings its own wording in `model.prompts.json` beside it."""
 
 
+_CHUNKS_A_COPY = 2
+"""Chunks that a context is given at once, so that none waits for the other at every chunk."""
+
+
 def open_model(
     path: Path,
     *,
@@ -23,13 +28,32 @@ def open_model(
 ) -> Backend:
     """Load a GGUF file with llama.cpp; arguments as in `engine.backends.llamacpp.LlamaCppBackend`.
 
+    A small model is opened several times, see `engine.backends.automatic.choose_copies`.
+
     Raises:
         engine.errors.ModelError: the file cannot be loaded.
     """
     # Imported here, because the library behind it takes half a second that a listing of runs need not wait.
+    from engine.backends.automatic import choose_copies
     from engine.backends.llamacpp import LlamaCppBackend
+    from engine.backends.native import supports_gpu
+    from engine.backends.pool import PoolBackend
 
-    return LlamaCppBackend(path, context_tokens=context_tokens, num_gpu_layers=num_gpu_layers, wishes=wishes)
+    def load(wishes: Wishes) -> Backend:
+        return LlamaCppBackend(
+            path, context_tokens=context_tokens, num_gpu_layers=num_gpu_layers, wishes=wishes
+        )
+
+    wishes = wishes or Wishes()
+    size = path.stat().st_size if path.is_file() else 0
+    copies = choose_copies(size, wishes, uses_gpu=num_gpu_layers != 0 and supports_gpu())
+    if copies == 1:
+        return load(wishes)
+    with ExitStack() as stack:
+        alone = dataclasses.replace(wishes, num_threads=1)
+        members = [stack.enter_context(closing(load(alone))) for _ in range(copies)]
+        stack.pop_all()
+    return PoolBackend(members, lookahead=_CHUNKS_A_COPY * copies)
 
 
 def open_servers(
