@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtWidgets import QWidget
 
+from app.gui.dialogs import PasswordDialog
 from app.gui.jobs import Job
 from app.worker.protocol import ImportJob, Model, Password
 
@@ -16,13 +18,11 @@ class ImportDesk(QObject):
     Args:
         folder: the data folder.
         model: gives the model whose tokens are counted.
-        parent: owner.
+        window: owner of dialogs.
     """
 
     message = Signal(str, dict)
     """What an import says of a file; name and values as in `app.worker.protocol`."""
-    password_needed = Signal(str, str, bool)
-    """Path and name of an encrypted file, and whether the last password was wrong; `give_password` is waited for."""
     ended = Signal(bool)
     """Nothing is on its way any more; whether anything was taken in."""
 
@@ -30,9 +30,10 @@ class ImportDesk(QObject):
         self,
         folder: str,
         model: Callable[[], Model],
-        parent: QObject | None = None,
+        window: QWidget,
     ) -> None:
-        super().__init__(parent)
+        super().__init__(window)
+        self._window = window
         self._folder = folder
         self._model = model
         self._job: Job | None = None
@@ -74,16 +75,39 @@ class ImportDesk(QObject):
         self._job.ended.connect(self._end)
         self._job.start()
 
-    def give_password(self, path: str, password: str | None) -> None:
-        """Answer `password_needed`; None = leave the file out."""
-        if password is not None:
-            self.passwords[path] = password
+    def ask_password(
+        self, path: str, name: str, *, is_wrong: bool = False, then: Callable[[], None] | None = None
+    ) -> None:
+        """Ask the user for the password of an encrypted file.
+
+        Args:
+            path: the file.
+            name: its name.
+            is_wrong: whether the last password was.
+            then: what to do with it in `passwords`; None = the child process waits for it.
+        """
+        dialog = PasswordDialog(name, is_wrong=is_wrong, parent=self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+
+        def accept() -> None:
+            self.passwords[path] = dialog.password
+            if then is not None:
+                then()
+            else:
+                self._answer(path, dialog.password)
+
+        dialog.accepted.connect(accept)
+        if then is None:
+            dialog.rejected.connect(lambda: self._answer(path, None))
+        dialog.open()
+
+    def _answer(self, path: str, password: str | None) -> None:
         if self._job is not None:
             self._job.send(Password(path=path, password=password))
 
     def _hear(self, name: str, values: dict[str, Any]) -> None:
         if name == "password_needed":
-            self.password_needed.emit(values["path"], values["name"], values["is_wrong"])
+            self.ask_password(values["path"], values["name"], is_wrong=values["is_wrong"])
             return
         self._has_imported |= name == "imported"
         self.message.emit(name, values)

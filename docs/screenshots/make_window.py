@@ -141,7 +141,7 @@ def walk(camera: Photographer) -> None:
     camera.start()
     camera.finish()
     second = window.readings.state
-    window._left.setCurrentWidget(window.history)
+    window.show_history()
     camera.wait(600)
     camera.take("history")
     if first is not None and second is not None:
@@ -151,7 +151,7 @@ def walk(camera: Photographer) -> None:
         camera.wait_until(lambda: compare.comparison is not None)
         camera.take("compare", compare)
         compare.close()
-    window._left.setCurrentWidget(window.library)
+    window.show_left(window.library)
     window.library.search.setText("breach mole")
     camera.wait(1500)
     camera.take("search")
@@ -163,7 +163,7 @@ def walk(camera: Photographer) -> None:
     settings.close()
     camera.open_file(BOOK)
     camera.take("book")
-    for action in (window._library_shown, window._document_shown):
+    for action in (window.toggles[0], window.toggles[2]):
         action.setChecked(False)
     camera.wait(400)
     window.resize(*NARROW)
