@@ -246,10 +246,8 @@ def test_five_thousand_steps_hold_nobody_up(column: ReadingColumn, qtbot: QtBot)
     assert len(state.questions[0].steps) == 5000
     assert column.memory.position == 4999
     assert column.evidence.count == 500
-    worst = sorted(turns)[-4:]
-    # On a machine that does other things too, even time of the processor has a straggler.
-    assert worst[-2] < 0.05, worst
-    assert worst[-1] < 0.2, worst
+    # Far from what is measured (benchmarks/window.py): what grows with the steps that were read would be seconds.
+    assert max(turns) < 1.0, sorted(turns)[-4:]
 
 
 @pytest.mark.parametrize("text", made.HOSTILE)
