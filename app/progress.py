@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.agent.plan import shown_tokens
 from engine.chunking import Chunk
-from engine.session import Prospect
+from engine.front import Prospect
 
 
 class ProgressMeter:

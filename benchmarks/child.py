@@ -17,7 +17,8 @@ from benchmarks.clock import Clock
 from engine.agent.events import ChunkStarted, Record
 from engine.agent.reader import Observer
 from engine.agent.result import Result
-from engine.session import Front, ModelChoice, Prospect, ReadingOptions, Session
+from engine.front import Front, ModelChoice, Prospect, ReadingOptions
+from engine.session import Session
 
 
 class Notes(Front):

@@ -17,9 +17,10 @@ from engine.agent.plan import ReadingPlan
 from engine.agent.probe import Estimate
 from engine.agent.result import Result
 from engine.backends.base import Backend
+from engine.front import Front, ModelChoice, Prospect, ReadingOptions
 from engine.models.catalogue import BUNDLED
 from engine.paths import trace_database
-from engine.session import Front, ModelChoice, Prospect, ReadingOptions, Session
+from engine.session import Session
 from engine.traces.store import TraceStore
 
 

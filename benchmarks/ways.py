@@ -32,9 +32,10 @@ from engine.backends.base import Backend, Completion, Request
 from engine.backends.llamacpp import LlamaCppBackend
 from engine.errors import GenerationError, PalimpsestError
 from engine.evaluation.metrics import Proportion, exact_match
+from engine.front import Front, ModelChoice, ReadingOptions
 from engine.models.catalogue import BUNDLED
 from engine.paths import trace_database
-from engine.session import Front, ModelChoice, ReadingOptions, Session
+from engine.session import Session
 from engine.traces.store import TraceStore
 
 NUM_QUESTIONS = 8

@@ -23,16 +23,10 @@ from engine.errors import (
     StoreError,
     UnsupportedModeError,
 )
+from engine.front import Front, ModelChoice, Proposal, ReadingOptions
 from engine.paths import trace_database
-from engine.session import (
-    Front,
-    ModelChoice,
-    Proposal,
-    ReadingOptions,
-    Session,
-    load_result,
-    make_certificate,
-)
+from engine.results import load_result, make_certificate
+from engine.session import Session
 from engine.traces.store import TraceStore
 
 SENTENCES = [

@@ -6,9 +6,10 @@ import pytest
 
 from engine.cancel import Cancelled, CancelToken
 from engine.errors import ModelNotFoundError, PlanError, ResumeRefusedError
+from engine.front import Front, ModelChoice, ReadingOptions
 from engine.models.catalogue import BUNDLED
 from engine.paths import trace_database
-from engine.session import Front, ModelChoice, ReadingOptions, Session
+from engine.session import Session
 from engine.traces.store import TraceStore
 from tests.backends.http.llama_server import serve
 

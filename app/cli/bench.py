@@ -10,8 +10,9 @@ from rich.table import Table
 from app.cli import options
 from app.cli.console import seconds_for_people
 from app.cli.reading import cancel_on_interrupt
+from engine.front import ReadingOptions
 from engine.paths import data_dir
-from engine.session import Measurement, ReadingOptions, Session
+from engine.session import Measurement, Session
 
 _LENGTHS = (100_000, 1_000_000)
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from app.progress import ProgressMeter
 from engine.agent.events import CallFinished, ChunkFinished, ChunkStarted, Incident, Outcome, Record
 from engine.agent.provenance import diff_words
-from engine.session import Prospect
+from engine.front import Prospect
 
 _REFRESH_PER_S = 8
 _PLAIN_INTERVAL_S = 5.0

@@ -8,7 +8,7 @@ import typer
 
 from app.cli.data import DataDir as DataDir
 from engine.agent.config import Mode
-from engine.session import ModelChoice
+from engine.front import ModelChoice
 
 
 class KvChoice(StrEnum):

@@ -23,8 +23,9 @@ from engine.agent.result import Result
 from engine.backends.base import Sampling
 from engine.cancel import CancelToken
 from engine.errors import GenerationError, PlanError
+from engine.front import Front, ModelChoice, Prospect, ReadingOptions
 from engine.paths import data_dir
-from engine.session import Front, ModelChoice, Prospect, ReadingOptions, Session
+from engine.session import Session
 
 
 class ConsoleFront(Front):

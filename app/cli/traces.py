@@ -18,7 +18,7 @@ from engine.agent.events import Outcome
 from engine.agent.memory import Memory
 from engine.agent.provenance import Lifetime, StepMemory, diff_words, forgotten
 from engine.paths import data_dir, trace_database
-from engine.session import load_result
+from engine.results import load_result
 from engine.traces.rows import RunRow, StepRow
 from engine.traces.store import TraceStore
 

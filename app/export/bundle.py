@@ -5,7 +5,7 @@ from typing import Any
 from engine.agent.coverage import COUNTED, other_question
 from engine.agent.provenance import forgotten
 from engine.agent.result import certificate_to_dict, claim_to_dict
-from engine.session import make_certificate
+from engine.results import make_certificate
 from engine.traces.rows import StepRow
 from engine.traces.store import TraceStore
 

@@ -21,7 +21,7 @@ from engine.agent.reader import Observer
 from engine.agent.result import Result
 from engine.cancel import Cancelled, CancelToken
 from engine.errors import PalimpsestError
-from engine.session import Front, Prospect
+from engine.front import Front, Prospect
 from engine.traces.rows import DocumentRow
 
 _log = logging.getLogger(__name__)

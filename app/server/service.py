@@ -12,9 +12,10 @@ from app.server.uploads import Intake, check_unchanged
 from engine.agent.result import Result
 from engine.backends.base import Sampling
 from engine.errors import ModelNotFoundError, PlanError, RunOwnedError
+from engine.front import ModelChoice, ReadingOptions
 from engine.models.catalogue import find_model, list_models
 from engine.paths import trace_database
-from engine.session import ModelChoice, ReadingOptions, Session
+from engine.session import Session
 from engine.traces.rows import RunRow
 from engine.traces.store import TraceStore
 

@@ -13,7 +13,7 @@ from app.server.readings import Reading
 from app.server.replay import Replay
 from app.wire import StreamEvent
 from engine.errors import PalimpsestError
-from engine.session import load_result
+from engine.results import load_result
 from engine.traces.rows import RunRow
 from engine.traces.store import TraceStore
 

@@ -5,7 +5,7 @@ from typing import Any
 from app.server.problems import describe_failure
 from app.server.readings import Reading, ReadingQueue
 from app.server.schemas import ProgressBody, ResultBody, RunBody, RunDetails, RunDocument, RunState
-from engine.session import load_result
+from engine.results import load_result
 from engine.traces.rows import DocumentRow, RunRow
 from engine.traces.store import TraceStore
 

@@ -90,7 +90,7 @@ class ProtocolError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """Which model, as plain values; see `engine.session.ModelChoice`."""
+    """Which model, as plain values; see `engine.front.ModelChoice`."""
 
     model: str | None = None
     context_tokens: int | None = None
@@ -106,7 +106,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Settings of a new reading, as plain values; see `engine.session.ReadingOptions`. None = what suits the model."""
+    """Settings of a new reading, as plain values; see `engine.front.ReadingOptions`. None = what suits the model."""
 
     mode: str | None = None
     chunk_tokens: int | None = None

@@ -36,8 +36,9 @@ from engine.cancel import Cancelled
 from engine.chunking import Chunk
 from engine.documents.model import Document
 from engine.errors import GenerationError, PalimpsestError, PlanError
+from engine.front import Front, ModelChoice, Proposal, Prospect, ReadingOptions
 from engine.paths import trace_database
-from engine.session import Front, ModelChoice, Proposal, Prospect, ReadingOptions, Session
+from engine.session import Session
 from engine.traces.rows import ChunkRow
 from engine.traces.store import TraceStore
 

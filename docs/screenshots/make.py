@@ -18,8 +18,9 @@ from app.cli.printing import print_result
 from app.cli.reading import ConsoleFront
 from engine.agent.events import ChunkStarted, Record
 from engine.agent.reader import Observer
+from engine.front import Prospect
 from engine.paths import RESOURCES
-from engine.session import Prospect, Session
+from engine.session import Session
 
 HERE = Path(__file__).parent
 SAMPLE = RESOURCES / "samples" / "kestrelmouth-report.pdf"

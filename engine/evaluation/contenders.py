@@ -15,8 +15,9 @@ from engine.evaluation.evaluate import ChunkStudy, Opening
 from engine.evaluation.runner import Scope
 from engine.evaluation.systems import System
 from engine.evaluation.untrained import write_untrained
+from engine.front import ModelChoice
 from engine.models.catalogue import find_model
-from engine.session import ModelChoice, Session
+from engine.session import Session
 
 
 def parse_baseline(text: str) -> tuple[str, str]:

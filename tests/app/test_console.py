@@ -9,7 +9,7 @@ from app.cli.console import ReadingDisplay
 from engine.agent.loop import Start
 from engine.agent.memory import Memory, MemoryItem
 from engine.backends.scripted import ScriptedBackend
-from engine.session import Prospect
+from engine.front import Prospect
 from tests.agent.building import plan_of
 
 

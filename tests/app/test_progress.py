@@ -4,7 +4,7 @@ from app.progress import ProgressMeter
 from engine.agent.loop import Start
 from engine.agent.plan import ReadingPlan, shown_tokens
 from engine.backends.scripted import ScriptedBackend
-from engine.session import Prospect
+from engine.front import Prospect
 from tests.agent.building import plan_of
 
 PAGES = [f"Berth {n} was let to tenant {n * 7}. " * (1 + n % 3) for n in range(1, 13)]

@@ -8,9 +8,10 @@ import pytest
 from engine.backends.automatic import choose_copies
 from engine.backends.wishes import Wishes
 from engine.errors import ModelNotFoundError
+from engine.front import ModelChoice
 from engine.models.catalogue import BUNDLED
 from engine.models.opening import open_model
-from engine.session import ModelChoice, Session
+from engine.session import Session
 from engine.traces.store import TraceStore
 
 QUESTION = "Who built the granite quay of Osterhaven?"

@@ -6,8 +6,9 @@ import pytest
 
 from engine.backends.scripted import Fault, ScriptedBackend
 from engine.errors import BackendDiedError
+from engine.front import ModelChoice, ReadingOptions
 from engine.paths import trace_database
-from engine.session import ModelChoice, ReadingOptions, Session
+from engine.session import Session
 from engine.traces.store import TraceStore
 
 TEXT = "\n\n".join(f"Paragraph {n} says that berth {n} was let." for n in range(30))

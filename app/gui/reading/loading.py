@@ -129,7 +129,7 @@ def _add_findings(store: "TraceStore", record: QuestionRecord) -> None:
 def _add_end(store: "TraceStore", run: "RunRow", record: QuestionRecord, plan: Plan) -> None:
     """Answer, certificate, cost and status."""
     from engine.agent.result import certificate_to_dict, claim_to_dict
-    from engine.session import make_certificate
+    from engine.results import make_certificate
 
     record.status = Status.READING if run.status == "running" else Status(run.status)
     if run.error:

@@ -19,7 +19,7 @@ from app.server.schemas import RUN_EXAMPLE, AskBody, ResumeBody, RunBody, RunDet
 from app.server.service import Service
 from app.server.streams import EventStream, Write, ended, follow_reading, follow_trace
 from app.server.views import list_readings
-from engine.session import load_result
+from engine.results import load_result
 from engine.traces.rows import RunRow
 from engine.traces.store import TraceStore
 

@@ -28,7 +28,7 @@ from app.worker.protocol import (
     encode_job,
 )
 from engine.paths import trace_database
-from engine.session import load_result
+from engine.results import load_result
 from engine.traces.rows import RunRow
 from engine.traces.store import TraceStore
 from tests.app.worker.conftest import (

@@ -13,7 +13,8 @@ from benchmarks.random_checkpoint import CHAT_TEMPLATE, make_checkpoint
 from engine.errors import NoSpaceError, ParityError
 from engine.evaluation.facts import FactGenerator
 from engine.evaluation.lists import EVALUATION_LISTS
-from engine.session import ModelChoice, Session
+from engine.front import ModelChoice
+from engine.session import Session
 from tests.backends.http.hf_folder import convert
 from trainer.gguf.corpus import PASSAGES
 from trainer.gguf.importing import KINDS, Step, import_checkpoint

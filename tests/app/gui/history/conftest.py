@@ -13,9 +13,10 @@ from app.gui.history.panel import HistoryPanel
 from engine.agent.events import ChunkFinished, Record
 from engine.agent.reader import Observer
 from engine.cancel import Cancelled, CancelToken
+from engine.front import Front, ModelChoice, Prospect, ReadingOptions
 from engine.models.catalogue import BUNDLED
 from engine.paths import trace_database
-from engine.session import Front, ModelChoice, Prospect, ReadingOptions, Session
+from engine.session import Session
 
 FILLER = " ".join(f"On day {n} the wind came from the north and the boats stayed." for n in range(60))
 QUESTION = "Who built the granite quay of Osterhaven?"

@@ -10,9 +10,10 @@ from pytestqt.qtbot import QtBot
 from app.gui.background import Background
 from app.gui.library.panel import LibraryPanel
 from engine.documents.reader import open_document
+from engine.front import ModelChoice
 from engine.models.catalogue import BUNDLED
 from engine.paths import RESOURCES, trace_database
-from engine.session import ModelChoice, Session
+from engine.session import Session
 from engine.traces.store import TraceStore
 
 FILLER = " ".join(f"On day {n} the wind came from the north and the boats stayed." for n in range(30))
