@@ -5,11 +5,8 @@ import gc
 import logging
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +23,8 @@ from engine.paths import RESOURCES, data_dir
 _log = logging.getLogger(__name__)
 
 _LOG_BYTES = 1_000_000
+_SWITCH_S = 0.001
+"""So long may another thread of this process compute while the window waits."""
 
 
 def run(files: Sequence[Path], *, data: Path | None = None, self_test: bool = False) -> int:
@@ -39,10 +38,14 @@ def run(files: Sequence[Path], *, data: Path | None = None, self_test: bool = Fa
     Returns:
         the exit code.
     """
+    gc.disable()  # nothing is garbage while everything is made
     with ExitStack() as stack:
+        stack.callback(gc.enable)
         if self_test:
             os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
             if data is None:
+                import tempfile
+
                 data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="palimpsest-")))
         app = make_application()
         folder = data_dir(data).absolute()
@@ -62,10 +65,16 @@ def run(files: Sequence[Path], *, data: Path | None = None, self_test: bool = Fa
 
             return run_self_test(window)
         window.open_files([path.absolute() for path in files])
-        # What is there now stays; a full collection that looks at all of it would hold the window up.
-        gc.collect()
-        gc.freeze()
+        settle()
         return app.exec()
+
+
+def settle() -> None:
+    """Make the window's thread wait for as little as can be, once everything is made."""
+    # What is there now stays; a full collection that looks at all of it would hold the window up.
+    gc.freeze()
+    gc.enable()
+    sys.setswitchinterval(_SWITCH_S)
 
 
 def make_application() -> QApplication:
@@ -101,6 +110,8 @@ class _Diary:
         self._hook = sys.excepthook
 
     def __enter__(self) -> None:
+        from logging.handlers import RotatingFileHandler  # it brings sockets and mail with it
+
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             handler = RotatingFileHandler(
@@ -128,5 +139,7 @@ class _Diary:
         if issubclass(kind, KeyboardInterrupt):
             QApplication.quit()
             return
+        import traceback
+
         _log.error("a bug", exc_info=(kind, exc, trace))
         ErrorDialog.show_bug("".join(traceback.format_exception(kind, exc, trace)), self._folder)

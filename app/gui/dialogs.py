@@ -1,9 +1,7 @@
 """Small dialogs of the window: what went wrong, shortcuts, about, a password, closing while a reading runs."""
 
-import platform
 from collections.abc import Sequence
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import PySide6
@@ -300,6 +298,8 @@ class AboutDialog(QDialog):
         return scroll
 
     def _system(self) -> QWidget:
+        import platform
+
         page, layout = _page()
         for line in (
             f"Palimpsest {program_version()}",
@@ -454,6 +454,8 @@ class ConfirmDialog(QDialog):
 
 def program_version() -> str:
     """The version that is installed."""
+    from importlib.metadata import PackageNotFoundError, version  # a tenth of a second, and rarely wanted
+
     try:
         return version("palimpsest")
     except PackageNotFoundError:

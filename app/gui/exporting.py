@@ -6,7 +6,6 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from app.gui.background import Background
-from app.gui.reading.exporting import suggested_name, write_export
 from engine.errors import PalimpsestError
 
 
@@ -30,6 +29,8 @@ class ExportDesk(QObject):
 
     def export(self, run_id: str, kind: str, question: str) -> None:
         """Ask for a place and write there. `kind` is "md", "html", "pdf" or "json"."""
+        from app.gui.reading.exporting import suggested_name
+
         names = {
             "md": self.tr("Markdown"),
             "html": self.tr("Web page"),
@@ -44,6 +45,7 @@ class ExportDesk(QObject):
 
     def write(self, run_id: str, kind: str, path: Path) -> None:
         """Write to a place."""
+        from app.gui.reading.exporting import write_export
 
         def fail(error: PalimpsestError) -> None:
             self.failed.emit(error.message, error.hint)

@@ -1,6 +1,6 @@
 """Readings as the window conducts them: one job at a time in a child process, shown in the reading column."""
 
-import secrets
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -211,7 +211,7 @@ class ReadingDesk(QObject):
             BranchJob(
                 data=self._folder,
                 run_id=run_id,
-                seed=secrets.randbelow(2**31),
+                seed=int.from_bytes(os.urandom(4), "big") >> 1,
                 temperature=_FRESH_TEMPERATURE,
             )
         )

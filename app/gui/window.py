@@ -100,7 +100,9 @@ class MainWindow(Frame):
         self._menus = Menus(self, keeper)
         self._connect()
         self.restore_places()
-        self._take_preferences(keeper.value, None)
+        # Last: with a style sheet every widget that is made would be styled at each of its changes.
+        self._dress(keeper.value)
+        self._take_preferences(keeper.value, frozenset())
         QTimer.singleShot(0, self._begin)
 
     # What is told from outside
@@ -439,10 +441,14 @@ class MainWindow(Frame):
 
     # Settings
 
-    def _take_preferences(self, value: Preferences, names: frozenset[str] | None) -> None:
+    def _dress(self, value: Preferences) -> None:
         app = QApplication.instance()
-        if isinstance(app, QApplication) and (names is None or names & {"scheme", "text_scale"}):
+        if isinstance(app, QApplication):
             apply_look(app, scheme=value.colour_scheme, text_scale=value.text_scale)
+
+    def _take_preferences(self, value: Preferences, names: frozenset[str]) -> None:
+        if names & {"scheme", "text_scale"}:
+            self._dress(value)
         self.watched.set_folders(value.watched_folders, value.ignored_files)
         self.library.set_watched(value.watched_folders)
         is_served = value.model_kind is ModelKind.SERVER

@@ -1,10 +1,9 @@
 """Where the pages lie below one another: a column of sheets of known sizes at some zoom."""
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from statistics import median_low
 from typing import Literal
 
 ZoomMode = Literal["width", "page", "free"]
@@ -47,8 +46,8 @@ class PageSizes:
         numbers: dict[tuple[float, float], int] = {}
         self.kinds = [numbers.setdefault(size, len(numbers)) for size in sizes]
         self.sizes = list(numbers)
-        self.usual_width = max(median_low(size[0] for size in sizes), 1.0)
-        self.usual_height = max(median_low(size[1] for size in sizes), 1.0)
+        self.usual_width = max(_median(size[0] for size in sizes), 1.0)
+        self.usual_height = max(_median(size[1] for size in sizes), 1.0)
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -110,3 +109,9 @@ class PageLayout:
         if top > self._tops[first] + self._forms[self._kinds[first]][1] and first + 1 < len(self._tops):
             first += 1
         return range(first, max(self.index_at(bottom), first) + 1)
+
+
+def _median(values: Iterable[float]) -> float:
+    """The middle one; of two the lower. Python's own brings fractions and decimals with it."""
+    ordered = sorted(values)
+    return ordered[(len(ordered) - 1) // 2]
