@@ -214,6 +214,8 @@ def not_carried_over(recipe: Recipe) -> Iterator[str]:
         yield "`advantage.credit`: every conversation of a reading gets the reading's advantage."
     if recipe.advantage.is_shuffled:
         yield "`advantage.is_shuffled`: advantages are not shuffled; this recipe was a control."
+    if recipe.optimizer.decay:
+        yield "`optimizer.decay`: the rate stays where it is after the warm-up."
     if recipe.optimizer.is_8bit:
         yield "`optimizer.is_8bit`: set `actor.optim.optimizer_impl` if you want an 8-bit optimizer."
 

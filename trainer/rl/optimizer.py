@@ -1,4 +1,4 @@
-"""AdamW with warm-up and loss scaling, and the guard against what is not finite."""
+"""AdamW with warm-up, decay and loss scaling, and the guard against what is not finite."""
 
 import importlib
 from typing import Any
@@ -11,6 +11,9 @@ from engine.errors import TrainerMissingError
 from trainer.rl.distributed import gathered, like
 from trainer.rl.recipe import OptimizerConfig
 from trainer.rl.scaling import LossScale
+
+_LEAST_RATE = 0.01
+"""Share of the rate that is left after its fall."""
 
 
 class Stepper:
@@ -40,10 +43,16 @@ class Stepper:
 
     @property
     def rate(self) -> float:
-        """Learning rate of the next update: linear warm-up, then constant."""
-        warmup = self._config.warmup
-        factor = min(1.0, (self.num_updates + 1) / warmup) if warmup else 1.0
-        return self._config.lr * factor * self.rate_scale
+        """Learning rate of the next update: linear warm-up, constant, and, where asked for, a linear fall.
+
+        Warm-up, stable, decay (arXiv 2404.06395).
+        """
+        config = self._config
+        factor = min(1.0, (self.num_updates + 1) / config.warmup) if config.warmup else 1.0
+        if config.decay:
+            fallen = (self.num_updates - config.decay_from) / config.decay
+            factor *= min(1.0, max(_LEAST_RATE, 1.0 - fallen))
+        return config.lr * factor * self.rate_scale
 
     def step(self) -> float | None:
         """Clip and update; None = the gradient is not finite, and nothing was changed.

@@ -177,6 +177,8 @@ class OptimizerConfig:
     Attributes:
         lr: learning rate; 1e-6 for all weights of a large model, 1e-5 to 5e-5 for adapters.
         warmup: updates until the full rate.
+        decay_from: updates after which the rate begins to fall.
+        decay: updates over which it falls, linearly, to a hundredth, where it stays; 0 = it does not fall.
         weight_decay: decoupled, on matrices.
         beta1: decay of the first moment.
         beta2: decay of the second moment.
@@ -190,6 +192,8 @@ class OptimizerConfig:
 
     lr: float = 1e-6
     warmup: int = 20
+    decay_from: int = 0
+    decay: int = 0
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.999
@@ -206,6 +210,13 @@ class OptimizerConfig:
         _require(self.updates >= 1 and self.most_bad >= 1, "optimizer.updates and most_bad start at 1.")
         _require(self.token_budget >= 1 and self.head_tokens >= 1, "optimizer.token_budget starts at 1.")
         _require(self.warmup >= 0 and self.weight_decay >= 0, "optimizer.warmup must not be negative.")
+        _require(
+            self.decay_from >= 0 and self.decay >= 0, "optimizer.decay_from and decay must not be negative."
+        )
+        _require(
+            self.decay > 0 or self.decay_from == 0,
+            "optimizer.decay_from says nothing without optimizer.decay.",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
