@@ -3,6 +3,9 @@
 A mini-batch is cut into packs that fit the memory; each pack's loss is divided by the size of the whole mini-batch, so
 that the cut does not matter. When memory runs out, the budget halves and the mini-batch starts again from zero
 gradients.
+
+Readings of one question begin alike and mostly go on alike: of the same chunk and memory they say the same. Equal
+conversations are computed once, whatever their advantages; the loss is that of all of them.
 """
 
 import logging
@@ -138,6 +141,28 @@ class Computing:
             yield make_pack(conversations, rows, device=device, pad_to=pad_to)
 
 
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """Conversations, equal ones once.
+
+    Attributes:
+        talks: one of each, in the order of first appearance.
+        places: for each conversation given, the place in `talks` of its equal.
+    """
+
+    talks: tuple[Conversation, ...]
+    places: tuple[int, ...]
+
+    @classmethod
+    def of(cls, conversations: Sequence[Conversation]) -> "Distinct":
+        """Equal are those with the same ids, drawn from the same sets."""
+        known: dict[object, int] = {}
+        keys = [(talk.prompt_ids, talk.response_ids, talk.allowed) for talk in conversations]
+        places = tuple(known.setdefault(key, len(known)) for key in keys)
+        first = dict(zip(reversed(places), reversed(conversations), strict=True))
+        return cls(tuple(first[place] for place in range(len(known))), places)
+
+
 def score_all(
     model: nn.Module, conversations: Sequence[Conversation], computing: Computing, budget: Budget
 ) -> list[tuple[float, ...]]:
@@ -145,15 +170,16 @@ def score_all(
     if not conversations:
         return []
     device = next(model.parameters()).device
+    distinct = Distinct.of(conversations)
 
     @torch.no_grad()
     def work(tokens: int) -> list[tuple[float, ...]]:
         found: dict[int, tuple[float, ...]] = {}
-        for pack in computing.packs(conversations, tokens, device):
+        for pack in computing.packs(distinct.talks, tokens, device):
             logprobs = computing.scores(model, pack).logprobs
             for number, row in enumerate(pack.rows):
                 found[row] = tuple(logprobs[pack.conversation == number].tolist())
-        return [found[row] for row in range(len(conversations))]
+        return [found[place] for place in distinct.places]
 
     return budget.attempt(work, max(talk.num_tokens for talk in conversations))
 
@@ -194,7 +220,10 @@ def accumulate(
     # Without a KL term a conversation without advantage has no gradient: it only counts in the denominator.
     live = [sample for sample in batch if sample.advantage or config.kl]
     device = next(model.parameters()).device
-    conversations = [sample.conversation for sample in live]
+    distinct = Distinct.of([sample.conversation for sample in live])
+    owners: list[list[Sample]] = [[] for _ in distinct.talks]
+    for place, sample in zip(distinct.places, live, strict=True):
+        owners[place].append(sample)
     ranks = computing.ranks
     # FSDP2 takes the mean of the processes' gradients, and the loss is a sum over their packs.
     factor = scale * ranks.count
@@ -202,9 +231,9 @@ def accumulate(
     def work(tokens: int) -> Sums:
         model.zero_grad(set_to_none=True)
         sums = Sums()
-        for pack, counts in _shared(computing, conversations, tokens, device):
+        for pack, counts in _shared(computing, distinct.talks, tokens, device):
             scores = computing.scores_with_gradient(model, pack)
-            terms = _terms(pack, [live[row] for row in pack.rows], scores)
+            terms = _terms([owners[row] for row in pack.rows], scores)
             loss, measured = policy_loss(terms, config, whole)
             (loss * (factor * counts)).backward()  # type: ignore[no-untyped-call]
             if counts:
@@ -212,7 +241,7 @@ def accumulate(
         return sums
 
     if ranks.count == 1:
-        return budget.attempt(work, max((talk.num_tokens for talk in conversations), default=0))
+        return budget.attempt(work, max((talk.num_tokens for talk in distinct.talks), default=0))
     # A process that began again alone would wait for collectives that never come.
     everyone = ranks.everyone(work(budget.tokens))
     for other in everyone[1:]:
@@ -234,19 +263,36 @@ def _shared(
         yield packs[min(place, len(packs) - 1)], place < len(packs)
 
 
-def _terms(pack: Pack, samples: Sequence[Sample], scores: Scores) -> Terms:
-    def tensor(values: Iterator[float]) -> Tensor:
-        return torch.tensor(list(values), dtype=torch.float32, device=pack.ids.device)
+def _terms(owners: Sequence[Sequence[Sample]], scores: Scores) -> Terms:
+    """The terms of all samples of a pack.
 
-    detached = scores.logprobs.detach()
+    Args:
+        owners: the samples of each conversation in the pack.
+        scores: of the conversations, each once.
+    """
+    device = scores.logprobs.device
+    samples = [sample for each in owners for sample in each]
+    places: list[int] = []  # in `scores`, of each token of each sample
+    start = 0
+    for each in owners:
+        end = start + len(each[0].conversation.response_ids)
+        places += [*range(start, end)] * len(each)
+        start = end
+    index = torch.tensor(places, device=device)
+    logprobs = scores.logprobs.index_select(0, index)
+    lengths = torch.tensor([len(sample.conversation.response_ids) for sample in samples], device=device)
+
+    def tensor(values: Iterator[float]) -> Tensor:
+        return torch.tensor(list(values), dtype=torch.float32, device=device)
+
     has_old = all(sample.old is not None for sample in samples)
     has_reference = all(sample.reference is not None for sample in samples)
     return Terms(
-        logprobs=scores.logprobs,
-        old=tensor(value for sample in samples for value in sample.old or ()) if has_old else detached,
+        logprobs=logprobs,
+        old=tensor(v for sample in samples for v in sample.old or ()) if has_old else logprobs.detach(),
         rollout=tensor(value for sample in samples for value in sample.conversation.rollout_logprobs),
         reference=tensor(v for sample in samples for v in sample.reference or ()) if has_reference else None,
         advantages=tensor(sample.advantage for sample in samples for _ in sample.conversation.response_ids),
-        conversation=pack.conversation,
-        entropy=scores.entropy,
+        conversation=torch.arange(len(samples), device=device).repeat_interleave(lengths),
+        entropy=scores.entropy.index_select(0, index),
     )

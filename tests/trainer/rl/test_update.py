@@ -144,6 +144,47 @@ def test_conversations_without_advantage_count_in_the_denominator_only() -> None
     assert float((slopes - gradient).norm()) <= 1e-5 * float(gradient.norm())
 
 
+class _Counting(Computing):
+    """Counts the tokens that are computed."""
+
+    tokens = 0
+
+    def scores(self, model: nn.Module, pack: Pack) -> Any:
+        _Counting.tokens += pack.ids.shape[1]
+        return super().scores(model, pack)
+
+
+@pytest.mark.parametrize(
+    "config", [LossConfig(kl=0.1), LossConfig(variant="gspo", aggregation="sequence", kl=0.0)], ids=str
+)
+def test_equal_conversations_are_computed_once_and_count_as_often_as_they_are_there(
+    config: LossConfig,
+) -> None:
+    model = make_model()
+    first = _samples(model, count=4)
+    again = [
+        dataclasses.replace(sample, advantage=-0.5 * sample.advantage + 0.1 * number)
+        for number, sample in enumerate(first[:3] * 2)
+    ]
+    computed = []
+    found = []
+    for batch in (first + again, first):
+        _Counting.tokens = 0
+        found.append(_gradients(model, batch, _Counting(), Budget(100), config))
+        computed.append(_Counting.tokens)
+    assert computed[0] == computed[1]
+    # One conversation a call is never merged; each call divides by its own size, which is undone here.
+    whole = sum(len(sample.conversation.response_ids) for sample in first + again)
+    loss, gradient = 0.0, torch.zeros_like(found[0][1])
+    for sample in first + again:
+        own = len(sample.conversation.response_ids)
+        share = own / whole if config.aggregation == "token" else 1 / len(first + again)
+        alone, slope = _gradients(model, [sample], Computing(), Budget(100), config)
+        loss, gradient = loss + share * alone, gradient + share * slope
+    assert found[0][0] == pytest.approx(loss, rel=1e-5)
+    assert float((found[0][1] - gradient).norm()) <= 1e-5 * float(gradient.norm())
+
+
 def test_mini_batches_are_shuffled_and_hold_everything() -> None:
     samples = _samples(make_model(), count=11)
     parts = mini_batches(samples, 3, seed=1)
