@@ -1,6 +1,7 @@
 """Questions on books: the shipped ones say what they should, fit the books, and the benchmark runs on any book."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,11 @@ from benchmarks.book_questions import (
     read_questions,
     write_documents,
 )
+from engine.documents.reader import open_document
 from engine.errors import DocumentNotFoundError, PlanError
 from engine.evaluation.held_back import HELD_BACK_BOOKS
 from engine.models.catalogue import BUNDLED
+from engine.text import locate, sentence_spans
 
 BOOKS = Path(__file__).resolve().parents[3] / "shared" / "data" / "books" / "md"
 MOST_EVIDENCE_WORDS = 15
@@ -68,6 +71,16 @@ UNANSWERED = ROW | {
 
 Write = Callable[..., Path]
 
+_LITTLE_WORDS = set(
+    "a an the of to in on at was is did do what which who where how many much when had has been with for and it "
+    "from that by s his her he she were there would one".split()
+)
+
+
+def _stems(text: str) -> set[str]:
+    """Beginnings of the words that tell something."""
+    return {word[:5] for word in re.findall(r"\w+", text.lower()) if word not in _LITTLE_WORDS}
+
 
 @pytest.fixture
 def books(tmp_path: Path) -> Path:
@@ -101,8 +114,20 @@ def test_what_ships() -> None:
 def test_every_quote_stands_in_its_book_once(tmp_path: Path) -> None:
     questions = read_questions(QUESTIONS)
     texts = find_books(BOOKS, HELD_BACK_BOOKS)
-    lines = write_documents(questions, texts, tmp_path).read_text("utf-8").splitlines()
-    assert [json.loads(line)["id"] for line in lines] == [one.id for one in questions]
+    path = write_documents(questions, texts, tmp_path)
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert [line["id"] for line in lines] == [one.id for one in questions]
+    shares: dict[str, list[float]] = {kind: [] for kind in KINDS[:3]}
+    for one, line in zip(questions, lines, strict=True):
+        if one.evidence:
+            text = open_document(tmp_path / line["document"]).text
+            ((start, _),) = locate(one.evidence, text)
+            sentence = next(text[low:high] for low, high in sentence_spans(text) if low <= start < high)
+            asked = _stems(one.question)
+            shares[one.kind].append(len(asked & _stems(sentence)) / len(asked))
+    # The kinds are what they say: 82, 10 and 45 % of a question's words stand in the sentence that answers.
+    means = [sum(values) / len(values) for values in shares.values()]
+    assert [round(100 * mean) for mean in means] == [82, 10, 45]
     for title, text in texts.items():
         # Beginning, middle and end of every book are asked about.
         chapters = {one.chapter for one in questions if one.book == title}
