@@ -11,51 +11,51 @@ from typing import Any
 
 from trainer.rl.data import Conversation, Group, Trajectory
 from trainer.rl.errors import RecipeError
-from trainer.rl.recipe import Recipe
-from trainer.rl.update import score_all
-from trainer.supervised.runs import SupervisedRun
-from trainer.supervised.texts import TextSource, find_files
+from trainer.rl.guard import Guard
+from trainer.rl.pace import Spent
+from trainer.rl.parts import Parts
+from trainer.supervised.replies import SupervisedStage
+from trainer.supervised.texts import TextSource
 
 
-class PretrainRun(SupervisedRun):
+class PretrainStage(SupervisedStage):
     """Learns text; evaluations are of held-out pieces, in nats a token."""
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
-        config = recipe.text
+    def __init__(self, parts: Parts, guard: Guard, folder: Path, resumed_at: int) -> None:
+        config = parts.recipe.text
         if config is None:
             raise RecipeError("The stage pretrain needs the section 'text'.")
-        find_files(Path(config.folder))
-        super().__init__(recipe, folder)
+        super().__init__(parts, guard, folder, resumed_at)
         self._config = config
-        self._text = TextSource(folder, config, self._source.prompts, self._backend, recipe.run.seed)
+        self._text = TextSource(folder, config, parts.source.prompts, parts.backend, parts.recipe.run.seed)
 
-    def _chosen(self, groups: Sequence[Group]) -> list[Conversation]:
+    def chosen(self, groups: Sequence[Group]) -> list[Conversation]:
         return [talk for group in groups for each in group.trajectories for talk in each.conversations]
 
-    def _learn(self) -> tuple[dict[str, Any], tuple[float, float]]:
+    def learn(self, step: int, cursor: int) -> tuple[dict[str, Any], Spent]:
         began = time.perf_counter()
-        numbers = self._text.numbers(self._cursor, self._config.sequences)
+        numbers = self._text.numbers(cursor, self._config.sequences)
         talks = [as_conversation(self._text.piece(number), number) for number in numbers]
         made = time.perf_counter()
         line = {
-            "step": self.step,
-            "cursor": self._cursor + len(talks),
+            "step": step,
+            "cursor": cursor + len(talks),
             "conversations": len(talks),
             "prompt_tokens": len(talks),
             "response_tokens": sum(len(talk.response_ids) for talk in talks),
-            **self._update([_as_group(talks)]),
+            **self.update(step, [_as_group(talks)]),
         }
-        return line, (made - began, time.perf_counter() - made)
+        return line, Spent(rollout_s=made - began, update_s=time.perf_counter() - made)
 
-    def _evaluate(self) -> dict[str, Any]:
-        chosen = self._text.held_out[: self.recipe.run.evaluation_tasks]
+    def evaluate(self) -> dict[str, Any]:
+        chosen = self._text.held_out[: self._recipe.run.evaluation_tasks]
         if not chosen:
             raise RecipeError(
                 "Nothing is held out to be evaluated on.",
                 hint="Raise text.held_out, or set run.evaluation_steps to 0.",
             )
         talks = [as_conversation(self._text.piece(number), number) for number in chosen]
-        scores = score_all(self.policy.model, talks, self._computing, self._budget)
+        scores = self.parts.scores(talks)
         tokens = sum(map(len, scores))
         return {
             "nats_per_token": -sum(map(sum, scores)) / tokens,
@@ -63,7 +63,7 @@ class PretrainRun(SupervisedRun):
             "tokens": tokens,
         }
 
-    def _score(self, evaluation: dict[str, Any]) -> float:
+    def score(self, evaluation: dict[str, Any]) -> float:
         return -float(evaluation["nats_per_token"])
 
 

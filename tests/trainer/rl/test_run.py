@@ -106,7 +106,7 @@ def test_a_run_leaves_metrics_rollouts_and_a_policy(tmp_path: Path) -> None:
 )
 def test_options_make_a_step(tmp_path: Path, more: tuple[str, ...]) -> None:
     run = Run(_recipe("run.steps=1", *more), tmp_path)
-    before = {name: value.clone() for name, value in run.policy.model.state_dict().items()}
+    before = {name: value.clone() for name, value in run.parts.policy.model.state_dict().items()}
     run.run()
     (line,) = _metrics(tmp_path)
     assert line["drawn"]["groups"] >= 2
@@ -118,7 +118,7 @@ def test_options_make_a_step(tmp_path: Path, more: tuple[str, ...]) -> None:
         loaded = load_policy(tmp_path / "policy")
         assert not any("lora" in name for name in loaded.model.state_dict())
     else:
-        assert before.keys() == run.policy.model.state_dict().keys()
+        assert before.keys() == run.parts.policy.model.state_dict().keys()
 
 
 def test_a_step_without_anything_to_learn_from_leaves_the_weights_alone(tmp_path: Path) -> None:
@@ -132,12 +132,14 @@ def test_a_step_without_anything_to_learn_from_leaves_the_weights_alone(tmp_path
         ),
         tmp_path,
     )
-    before = {name: value.clone() for name, value in run.policy.model.state_dict().items()}
+    before = {name: value.clone() for name, value in run.parts.policy.model.state_dict().items()}
     run.run()
     (line,) = _metrics(tmp_path)
     assert (line["groups"], line["drawn"]["groups"], line["grad_norm"]) == (0, 4, None)
     assert line["drawn"]["all_0"] + line["drawn"]["all_1"] == 1.0
-    assert all(torch.equal(value, before[name]) for name, value in run.policy.model.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in run.parts.policy.model.state_dict().items()
+    )
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
@@ -197,7 +199,7 @@ def _spoil(gradient: torch.Tensor) -> torch.Tensor:
 
 def test_updates_that_are_not_finite_send_the_run_back_at_half_the_rate(tmp_path: Path) -> None:
     run = Run(_recipe("optimizer.most_bad=2", "run.steps=1"), tmp_path)
-    model = run.policy.model
+    model = run.parts.policy.model
     before = {name: value.clone() for name, value in model.state_dict().items()}
     hooks = [p.register_hook(_spoil) for p in model.parameters()]  # type: ignore[no-untyped-call]
     with torch.no_grad():
@@ -214,7 +216,7 @@ def test_updates_that_are_not_finite_send_the_run_back_at_half_the_rate(tmp_path
 
 def test_a_run_that_never_becomes_finite_again_ends(tmp_path: Path) -> None:
     run = Run(_recipe("optimizer.most_bad=1", "run.steps=9"), tmp_path)
-    for parameter in run.policy.model.parameters():
+    for parameter in run.parts.policy.model.parameters():
         parameter.register_hook(_spoil)  # type: ignore[no-untyped-call]
     with pytest.raises(DivergedError, match="diverged"):
         run.run()
@@ -222,13 +224,13 @@ def test_a_run_that_never_becomes_finite_again_ends(tmp_path: Path) -> None:
 
 def test_rollouts_of_other_weights_stop_the_run(tmp_path: Path) -> None:
     run = Run(_recipe(), tmp_path)
-    groups, _ = run._rollouts()
-    run._check_canaries(groups)
+    groups, _ = run.stage.rollouts(0, 0)
+    run.stage.check_canaries(groups)
     with torch.no_grad():
-        for parameter in run.policy.model.parameters():
+        for parameter in run.parts.policy.model.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     with pytest.raises(MismatchError, match="differ by"):
-        run._check_canaries(groups)
+        run.stage.check_canaries(groups)
 
 
 def test_the_command_line_tells_what_is_wrong_in_a_sentence(

@@ -56,7 +56,7 @@ def test_a_run_in_float16_skips_overflows_and_goes_on_bit_for_bit(tmp_path: Path
     for folder in (stopped, straight):
         first = Run(_recipe(*half), folder)
         # Gradients are too small here to overflow of themselves; beyond float32's range they do.
-        first._stepper.scale.factor = 2.0**140
+        first.parts.stepper.scale.factor = 2.0**140
         first._save(0)
     Run(_recipe(*half, "run.steps=1"), stopped).run()
     Run(_recipe(*half), stopped).run()

@@ -49,7 +49,7 @@ def make_run(stub: StubVllm, folder: Path, *more: str) -> Run:
 
 
 def decoder_of(run: Run) -> ServedDecoder:
-    decoder = run._backend.decoder
+    decoder = run.parts.backend.decoder
     assert isinstance(decoder, ServedDecoder)
     return decoder
 
@@ -83,7 +83,7 @@ def test_a_run_by_a_server_is_the_run_by_the_own_decoder(stub: StubVllm, tmp_pat
 
 def test_what_is_drawn_and_recorded_is_what_the_own_decoder_records(stub: StubVllm, tmp_path: Path) -> None:
     run = make_run(stub, tmp_path)
-    own = Decoder(run.policy.model, run.policy.vocabulary, cache_tokens=4096)
+    own = Decoder(run.parts.policy.model, run.parts.policy.vocabulary, cache_tokens=4096)
     served = decoder_of(run)
     for ours, theirs in zip(own.draw(ROWS), served.draw(ROWS), strict=True):
         assert theirs.response_ids == ours.response_ids
@@ -98,7 +98,7 @@ def test_what_is_drawn_and_recorded_is_what_the_own_decoder_records(stub: StubVl
     assert served.canary.prompt_gap < 1e-4
     served.draw(ROWS[:1])
     assert len(stub.loaded) == 1, "weights that did not change are not sent again"
-    shake(run.policy)
+    shake(run.parts.policy)
     served.weights_changed()
     served.draw(ROWS[:1])
     assert len(stub.loaded) == 2
@@ -139,7 +139,7 @@ def test_a_child_that_reloads_wrongly_is_started_again(
     served._server._child = Child()  # type: ignore[assignment]
     stub.is_deaf = True
     for number in (1, 2):
-        shake(run.policy)
+        shake(run.parts.policy)
         served.weights_changed()
         served.draw(ROWS[:1])
         assert served.canary is not None
@@ -151,10 +151,10 @@ def test_a_child_that_reloads_wrongly_is_started_again(
 
 def test_a_run_that_was_stopped_goes_on_with_what_was_drawn(stub: StubVllm, tmp_path: Path) -> None:
     run = make_run(stub, tmp_path)
-    groups, _ = run._rollouts()
+    groups, _ = run.stage.rollouts(0, 0)
     num_asked = len(stub.bodies)
     again = make_run(stub, tmp_path)
-    assert again._rollouts()[0] == groups
+    assert again.stage.rollouts(0, 0)[0] == groups
     assert len(stub.bodies) == num_asked, "nothing is drawn twice"
     for each in (run, again):
         decoder_of(each).close()
@@ -176,7 +176,7 @@ def test_log_probabilities_without_the_grammar_are_replaced_by_the_trainers_own(
     stub.is_raw = True
     run = make_run(stub, tmp_path, "rollout.temperature=1.0")
     served = decoder_of(run)
-    own = Decoder(run.policy.model, run.policy.vocabulary, cache_tokens=4096)
+    own = Decoder(run.parts.policy.model, run.parts.policy.vocabulary, cache_tokens=4096)
     drawn = served.draw(ROWS)
     assert served.canary is not None
     assert not served.canary.is_restricted
@@ -232,7 +232,7 @@ def test_several_processes_and_a_server_do_not_go_together(
     run = make_run(stub, tmp_path)
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RecipeError, match="one process"):
-        served_decoder(run.recipe, run.policy, tmp_path, lambda talks, temperature: [])
+        served_decoder(run.recipe, run.parts.policy, tmp_path, lambda talks, temperature: [])
 
 
 def test_a_cancelled_draw_ends(stub: StubVllm, tmp_path: Path) -> None:

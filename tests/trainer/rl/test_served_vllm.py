@@ -50,21 +50,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     )
     made = Run(recipe, tmp_path_factory.mktemp("served"))
     yield made
-    made._backend.decoder.close()
+    made.parts.backend.decoder.close()
     if before is None:
         del os.environ["VLLM_CPU_KVCACHE_SPACE"]
 
 
 @pytest.fixture
 def served(run: Run) -> ServedDecoder:
-    decoder = run._backend.decoder
+    decoder = run.parts.backend.decoder
     assert isinstance(decoder, ServedDecoder)
     return decoder
 
 
 def _gap(run: Run, rows: list[Row], drawn: list[Drawn]) -> float:
     talks = [as_conversation(row, each) for row, each in zip(rows, drawn, strict=True)]
-    ours = run._scores_at(talks, 1.0)
+    ours = run.parts.scores(talks)
     return mean_gap([(values, talk.rollout_logprobs) for values, talk in zip(ours, talks, strict=True)])
 
 
@@ -80,7 +80,7 @@ def test_vllm_draws_from_the_policys_own_distribution(run: Run, served: ServedDe
     began = time.perf_counter()
     drawn = served.draw(rows)
     seconds = time.perf_counter() - began
-    own = Decoder(run.policy.model, run.policy.vocabulary, cache_tokens=65_536)
+    own = Decoder(run.parts.policy.model, run.parts.policy.vocabulary, cache_tokens=65_536)
     began = time.perf_counter()
     others = own.draw(rows)
     own_seconds = time.perf_counter() - began
@@ -96,7 +96,7 @@ def test_vllm_draws_from_the_policys_own_distribution(run: Run, served: ServedDe
     assert gap < 1e-3
     for row, each in zip(rows, drawn, strict=True):
         assert all((allowed is None) == (row.grammar is None) for allowed in each.allowed)
-        assert each.text == run.policy.vocabulary.text(each.response_ids[: each.num_text_ids])
+        assert each.text == run.parts.policy.vocabulary.text(each.response_ids[: each.num_text_ids])
     assert any(isinstance(allowed, TokenSet) for each in drawn for allowed in each.allowed)
     assert [each.response_ids for each in served.draw(rows[:4])] == [each.response_ids for each in drawn[:4]]
 
@@ -104,15 +104,15 @@ def test_vllm_draws_from_the_policys_own_distribution(run: Run, served: ServedDe
 def test_vllm_follows_the_weights(run: Run, served: ServedDecoder) -> None:
     rows = _rows(8)
     before = served.draw(rows)
-    state = {name: value.clone() for name, value in run.policy.model.state_dict().items()}
-    _shake(run.policy)
+    state = {name: value.clone() for name, value in run.parts.policy.model.state_dict().items()}
+    _shake(run.parts.policy)
     # Not told of it, it draws with the old weights: what the canary is there to notice.
     assert _gap(run, rows, served.draw(rows)) > 0.05
     served.weights_changed()
     after = served.draw(rows)
     _log.info("sync %s s, canary %s", served.sync_s, served.canary)
     assert _gap(run, rows, after) < 1e-3
-    run.policy.model.load_state_dict(state)
+    run.parts.policy.model.load_state_dict(state)
     served.weights_changed()
     assert [each.response_ids for each in served.draw(rows)] == [each.response_ids for each in before]
 

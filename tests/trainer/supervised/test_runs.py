@@ -26,7 +26,7 @@ from trainer.rl.errors import RunError
 from trainer.rl.models import load_policy
 from trainer.rl.recipe import Recipe, load_recipe
 from trainer.rl.run_folder import find_recipe, locked
-from trainer.supervised.runs import SupervisedRun, best_reading
+from trainer.supervised.replies import SupervisedStage, best_reading
 from trainer.supervised.stages import open_run
 
 STAGES = ("pretrain", "sft", "expert-iteration")
@@ -80,10 +80,10 @@ def _metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def _by_hand(run: SupervisedRun, talks: Sequence[Conversation]) -> float:
+def _by_hand(stage: SupervisedStage, talks: Sequence[Conversation]) -> float:
     """Mean negative log-likelihood of all reply tokens, each conversation alone through the plain model."""
     total, count = 0.0, 0
-    model: Any = run.policy.model
+    model: Any = stage.parts.policy.model
     with torch.no_grad():
         for talk in talks:
             ids = torch.tensor([[*talk.prompt_ids, *talk.response_ids]])
@@ -97,13 +97,13 @@ def _by_hand(run: SupervisedRun, talks: Sequence[Conversation]) -> float:
 def test_the_loss_is_the_mean_log_likelihood_of_the_replies(
     stage: str, documents: Path, tmp_path: Path
 ) -> None:
-    run = open_run(_recipe(stage, documents, "optimizer.updates=1"), tmp_path / "run")
-    assert isinstance(run, SupervisedRun)
-    groups, _ = run._rollouts()
-    learnt = run._chosen(groups)
+    learner = open_run(_recipe(stage, documents, "optimizer.updates=1"), tmp_path / "run").stage
+    assert isinstance(learner, SupervisedStage)
+    groups, _ = learner.rollouts(0, 0)
+    learnt = learner.chosen(groups)
     assert 0 < len(learnt) <= len(list(conversations_of(groups)))
-    expected = _by_hand(run, learnt)
-    line = run._update(groups)
+    expected = _by_hand(learner, learnt)
+    line = learner.update(0, groups)
     assert line["nats_per_token"] == pytest.approx(expected, rel=1e-5)
     assert line["learnt"] == len(learnt)
     assert line["learnt_tokens"] == sum(talk.num_tokens for talk in learnt)
@@ -111,17 +111,17 @@ def test_the_loss_is_the_mean_log_likelihood_of_the_replies(
 
 
 def test_the_loss_of_text_is_that_of_every_next_token(documents: Path, tmp_path: Path) -> None:
-    run = open_run(_recipe("pretrain", documents, "optimizer.updates=1"), tmp_path / "run")
-    assert isinstance(run, SupervisedRun)
+    learner = open_run(_recipe("pretrain", documents, "optimizer.updates=1"), tmp_path / "run").stage
+    assert isinstance(learner, SupervisedStage)
     expected: list[float] = []
-    update = run._update
+    update = learner.update
 
-    def watch(groups: Sequence[Group]) -> dict[str, Any]:
-        expected.append(_by_hand(run, run._chosen(groups)))
-        return update(groups)
+    def watch(step: int, groups: Sequence[Group]) -> dict[str, Any]:
+        expected.append(_by_hand(learner, learner.chosen(groups)))
+        return update(step, groups)
 
-    run._update = watch  # type: ignore[method-assign]
-    line, _ = run._learn()
+    learner.update = watch  # type: ignore[method-assign]
+    line, _ = learner.learn(0, 0)
     assert line["nats_per_token"] == pytest.approx(expected[0], rel=1e-5)
     assert (line["conversations"], line["prompt_tokens"]) == (6, 6)
 
@@ -134,7 +134,7 @@ def test_every_stage_trains_every_family(
     own = ["reading.chunk_tokens=200", "reading.memory_tokens=100"] if stage != "pretrain" else []
     recipe = _recipe(stage, documents, f"model.path={folders[family]}", "run.steps=1", *own)
     run = open_run(recipe, tmp_path / "run")
-    before = {name: value.clone() for name, value in run.policy.model.state_dict().items()}
+    before = {name: value.clone() for name, value in run.parts.policy.model.state_dict().items()}
     run.run()
     lines = _metrics(tmp_path / "run")
     assert [line["step"] for line in lines] == [0]
@@ -192,13 +192,15 @@ def test_adapters_and_bfloat16_train_too(documents: Path, tmp_path: Path) -> Non
 
 def test_updates_that_are_not_finite_change_nothing(documents: Path, tmp_path: Path) -> None:
     run = open_run(_recipe("sft", documents, "run.steps=1", "optimizer.updates=1"), tmp_path / "run")
-    before = {name: value.clone() for name, value in run.policy.model.state_dict().items()}
-    for parameter in run.policy.model.parameters():
+    before = {name: value.clone() for name, value in run.parts.policy.model.state_dict().items()}
+    for parameter in run.parts.policy.model.parameters():
         parameter.register_hook(lambda gradient: gradient * float("nan"))  # type: ignore[no-untyped-call]
     run.run()
     (line,) = _metrics(tmp_path / "run")
     assert (line["skipped"], line["nats_per_token"]) == (1, None)
-    assert all(torch.equal(value, before[name]) for name, value in run.policy.model.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in run.parts.policy.model.state_dict().items()
+    )
 
 
 # -- which reading is learnt ------------------------------------------------------------------------------------------

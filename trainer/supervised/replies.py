@@ -1,4 +1,4 @@
-"""Runs of `sft` and `expert-iteration`: what is learnt is said, or drawn and chosen; the rest is `trainer.rl.loop.Run`.
+"""The stages `sft` and `expert-iteration`: what is learnt is said, or drawn and chosen; the rest is `trainer.rl.stage`.
 
 The loss is the negative log-likelihood of replies, one token mean over the mini-batch: `SUPERVISED_LOSS` with all
 advantages 1.
@@ -11,29 +11,30 @@ from pathlib import Path
 from typing import Any
 
 from trainer.rl.data import Conversation, Group, Trajectory
-from trainer.rl.loop import Run
+from trainer.rl.guard import Guard
 from trainer.rl.metrics import draw_metrics
-from trainer.rl.recipe import Recipe
+from trainer.rl.parts import Parts
+from trainer.rl.stage import DapoStage
 from trainer.rl.update import Sample
 from trainer.supervised.lessons import Lessons
 
 _MEASURED = ("tokens", "entropy", "grad_norm", "skipped", "lr", "token_budget")
 
 
-class SupervisedRun(Run):
-    """A run that learns conversations as they stand."""
+class SupervisedStage(DapoStage):
+    """A stage that learns conversations as they stand."""
 
-    def _chosen(self, groups: Sequence[Group]) -> list[Conversation]:
+    def chosen(self, groups: Sequence[Group]) -> list[Conversation]:
         """The conversations that are learnt from."""
         raise NotImplementedError
 
-    def _samples(self, groups: Sequence[Group]) -> list[Sample]:
-        return [Sample(conversation=talk, advantage=1.0) for talk in self._chosen(groups)]
+    def samples(self, groups: Sequence[Group]) -> list[Sample]:
+        return [Sample(conversation=talk, advantage=1.0) for talk in self.chosen(groups)]
 
-    def _update(self, groups: Sequence[Group]) -> dict[str, Any]:
-        line = super()._update(groups)
-        learnt = self._chosen(groups)
-        count, wanted = len(learnt), self.recipe.optimizer.updates
+    def update(self, step: int, groups: Sequence[Group]) -> dict[str, Any]:
+        line = super().update(step, groups)
+        learnt = self.chosen(groups)
+        count, wanted = len(learnt), self._recipe.optimizer.updates
         batches = math.ceil(count / max(1, math.ceil(count / wanted))) - line["skipped"]
         kept = {name: line[name] for name in _MEASURED if name in line}
         # The loss is summed over the updates, each a mean over its own tokens.
@@ -41,30 +42,31 @@ class SupervisedRun(Run):
         tokens = sum(talk.num_tokens for talk in learnt)
         return {**kept, "learnt": count, "learnt_tokens": tokens, "nats_per_token": nats}
 
-    def _headline(self, line: dict[str, Any]) -> str:
+    def headline(self, line: dict[str, Any]) -> str:
         nats = line["nats_per_token"]
         return "nothing learnt" if nats is None else f"{nats:.4f} nats a token"
 
 
-class SftRun(SupervisedRun):
+class SftStage(SupervisedStage):
     """Learns the replies of a tutor who knows the evidence; see `trainer.supervised.tutor`."""
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
-        super().__init__(recipe, folder)
-        self._lessons = Lessons(self._source, self._backend, recipe.sft, recipe.run.seed)
+    def __init__(self, parts: Parts, guard: Guard, folder: Path, resumed_at: int) -> None:
+        super().__init__(parts, guard, folder, resumed_at)
+        recipe = parts.recipe
+        self._lessons = Lessons(parts.source, parts.backend, recipe.sft, recipe.run.seed)
 
-    def _draw(self) -> tuple[list[Group], dict[str, Any]]:
-        groups, cursor, left_out = self._lessons.draw(self._cursor, self.recipe.sft.questions)
+    def draw(self, step: int, cursor: int) -> tuple[list[Group], dict[str, Any]]:
+        groups, cursor, left_out = self._lessons.draw(cursor, self._recipe.sft.questions)
         return groups, {
             "cursor": cursor,
             "drawn": draw_metrics(groups),
             "left_out": dict(sorted(left_out.items())),
         }
 
-    def _check_canaries(self, groups: Sequence[Group]) -> None:
+    def check_canaries(self, groups: Sequence[Group]) -> None:
         """Nothing was drawn, so there is nothing to compare."""
 
-    def _chosen(self, groups: Sequence[Group]) -> list[Conversation]:
+    def chosen(self, groups: Sequence[Group]) -> list[Conversation]:
         return [
             talk
             for group in groups
@@ -74,7 +76,7 @@ class SftRun(SupervisedRun):
         ]
 
 
-class ExpertRun(SupervisedRun):
+class ExpertStage(SupervisedStage):
     """Expert iteration: of each group of readings the best one is learnt, then the next groups are drawn.
 
     Source: expert iteration (Anthony et al., arXiv 1705.08439) as used for language models (STaR, arXiv 2203.14465):
@@ -82,16 +84,16 @@ class ExpertRun(SupervisedRun):
     down as overlong penalties do in DAPO.
     """
 
-    def _chosen(self, groups: Sequence[Group]) -> list[Conversation]:
-        config = self.recipe.expert
+    def chosen(self, groups: Sequence[Group]) -> list[Conversation]:
+        config = self._recipe.expert
         best = (best_reading(group, config.least_reward) for group in groups)
         talks = [talk for trajectory in best if trajectory for talk in trajectory.conversations]
         if config.under_grammar:
             return talks
         return [replace(talk, allowed=(None,) * len(talk.response_ids)) for talk in talks]
 
-    def _headline(self, line: dict[str, Any]) -> str:
-        return f"reward {line['reward_mean']:.3f}, {super()._headline(line)}"
+    def headline(self, line: dict[str, Any]) -> str:
+        return f"reward {line['reward_mean']:.3f}, {super().headline(line)}"
 
 
 def best_reading(group: Group, least_reward: float) -> Trajectory | None:
