@@ -1,6 +1,6 @@
 """A whole training run as a user does it, from books to an answer, with a run that is killed and goes on beside it.
 
-    python -m benchmarks.train_from_books BOOK BOOK [--steps 8] [--work FOLDER]
+    python -m benchmarks.train_from_books BOOK BOOK [--steps 6] [--work FOLDER]
 
 Makes questions from the books (`palimpsest corpus build`), trains the bundled model by DAPO (`palimpsest train`),
 and again in another folder, where SIGKILL ends the trainer in the update of a step, the one before it in no
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 PALIMPSEST = [sys.executable, "-m", "palimpsest"]
 RECIPE = ROOT / "resources" / "recipes" / "starter-dapo.toml"
 CHECKPOINT_STEPS = 2
-GROUPS = 8
+GROUPS = 4
 GROUP_SIZE = 8
 KINDS = "needle,cloze"
 """What a model that can only copy can answer; see docs/corpora.md."""
@@ -231,8 +231,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("books", nargs="+", type=Path, metavar="BOOK")
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--questions", type=int, default=240)
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--questions", type=int, default=120)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, help="an empty folder that is kept; default: a temporary one")
     options = parser.parse_args()
