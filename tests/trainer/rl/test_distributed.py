@@ -6,13 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.trainer.processes import Trainer, ranks
 from tests.trainer.rl.test_run import RECIPE, ROOT, SMALL
+from tests.trainer.small_recipe import set_options
 from trainer.rl.checkpoint import load_checkpoint
 from trainer.rl.data import load_groups
 from trainer.rl.distributed import SOLO, Ranks, gathered, join_ranks
@@ -25,18 +28,25 @@ from trainer.rl.viewer import show_rollouts
 SETTINGS = [*SMALL, "optimizer.updates=2", "optimizer.token_budget=300", "loss.kl=0.01", "optimizer.lr=1e-4"]
 
 
-def _start(folder: Path, processes: int, *more: str) -> subprocess.Popen[bytes]:
-    settings = [part for override in (*SETTINGS, *more) for part in ("--set", override)]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [*torchrun, "-m", "trainer", "rl", str(RECIPE), "--folder", str(folder), *settings]
+def _arguments(folder: Path, *more: str) -> list[str]:
+    return ["rl", str(RECIPE), "--folder", str(folder), *set_options(*SETTINGS, *more)]
+
+
+def _torchrun(folder: Path, *more: str) -> subprocess.Popen[bytes]:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+    command = [*torchrun, "-m", "trainer", *_arguments(folder, *more)]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
 
 
-def _finish(process: subprocess.Popen[bytes], code: int = 0) -> str:
-    _, errors = process.communicate(timeout=240)
-    assert (process.returncode == 0) == (code == 0), errors.decode()
-    return errors.decode()
+def _two(folder: Path, *more: str) -> list[Trainer]:
+    """What torchrun starts, without the seconds that it and they take to load torch."""
+    return ranks(_arguments(folder, *more), folder.with_name("log"), 2)
+
+
+def _finish(processes: Sequence[Trainer], code: int = 0) -> None:
+    for process in processes:
+        assert process.wait() == code, process.errors
 
 
 def _metrics(folder: Path) -> list[dict[str, Any]]:
@@ -72,27 +82,33 @@ def _assert_same(one: Path, two: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("model.lora_rank=4", "model.gradient_checkpointing=true")], ids=str)
-def test_two_processes_are_one_run_and_may_be_killed(tmp_path: Path, more: tuple[str, ...]) -> None:
+def test_two_processes_are_one_run_and_may_be_stopped(tmp_path: Path, more: tuple[str, ...]) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     Run(load_recipe(RECIPE, [*SETTINGS, *more]), one).run()
-    process = _start(two, 2, *more)
-    while not (two / "rollouts" / "000001.jsonl.gz").exists():
-        assert process.poll() is None, _finish(process)
-        time.sleep(0.002)
-    process.send_signal(signal.SIGTERM)  # torchrun ends its processes: after the step under way, saved
-    _finish(process, code=1)
+    first, second = _two(two, *more)
+    # As torchrun ends its processes: after the step under way, saved.
+    first.signal_when(signal.SIGTERM, (two / "rollouts" / "000001.jsonl.gz").exists)
+    second.signal(signal.SIGTERM)
+    _finish((first, second), code=130)
     assert load_checkpoint(two / "last.pt")["step"] in (1, 2)
-    _finish(_start(two, 2, *more))
+    _finish(_two(two, *more))
     _assert_same(one, two)
     assert any("rewards:" in line for line in show_rollouts(two, step=1))
     assert (two / "policy" / "model.safetensors").exists()
 
 
 @pytest.mark.slow
-def test_a_run_of_two_processes_goes_on_with_one(tmp_path: Path) -> None:
+def test_a_run_of_two_processes_under_torchrun_goes_on_with_one(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     Run(load_recipe(RECIPE, SETTINGS), one).run()
-    _finish(_start(two, 2, "run.steps=2"))
+    process = _torchrun(two)
+    while not (two / "rollouts" / "000001.jsonl.gz").exists():
+        assert process.poll() is None, process.communicate()[1].decode()
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode != 0, errors.decode()
+    assert load_checkpoint(two / "last.pt")["step"] in (1, 2)
     Run(load_recipe(RECIPE, SETTINGS), two).run()
     _assert_same(one, two)
 

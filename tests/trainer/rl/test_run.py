@@ -6,9 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +15,9 @@ import pytest
 import torch
 
 from engine.backends.llamacpp import LlamaCppBackend
+from tests.trainer.processes import Trainer
 from tests.trainer.rl.talks import make_group
+from tests.trainer.small_recipe import set_options
 from trainer.__main__ import main
 from trainer.rl.checkpoint import check_disk, load_checkpoint, save_checkpoint
 from trainer.rl.data import save_groups
@@ -142,26 +141,15 @@ def test_a_step_without_anything_to_learn_from_leaves_the_weights_alone(tmp_path
     )
 
 
-def _start(folder: Path) -> subprocess.Popen[bytes]:
-    settings = [part for override in SMALL for part in ("--set", override)]
-    command = [sys.executable, "-m", "trainer", "rl", str(RECIPE), "--folder", str(folder), *settings]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
+def _start(folder: Path) -> Trainer:
+    arguments = ["rl", str(RECIPE), "--folder", str(folder), *set_options(*SMALL)]
+    return Trainer(arguments, folder.with_name(f"{folder.name}.log"))
 
 
 def _kill_when(folder: Path, is_time: Callable[[], bool]) -> None:
     process = _start(folder)
-    while not is_time():
-        assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
-        time.sleep(0.0005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-
-
-def _finish(folder: Path) -> None:
-    process = _start(folder)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors.decode()
+    process.signal_when(signal.SIGKILL, is_time)
+    assert process.wait() == -signal.SIGKILL
 
 
 @pytest.mark.slow
@@ -182,7 +170,8 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert (killed / "rollouts" / "000001.jsonl.gz").stat().st_mtime_ns == drawn, (
         "what was drawn was not drawn again"
     )
-    _finish(killed)
+    process = _start(killed)
+    assert process.wait() == 0, process.errors
     assert (killed / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     one, two = (load_checkpoint(folder / "last.pt") for folder in (whole, killed))
     assert all(torch.equal(value, two["model"][name]) for name, value in one["model"].items())

@@ -2,13 +2,9 @@
 
 import gzip
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tests.trainer.processes import Trainer
 from tests.trainer.rl.talks import make_group
+from tests.trainer.small_recipe import set_options
 from tests.trainer.supervised.conftest import FAMILIES, ROOT, STARTER
 from trainer.__main__ import main
 from trainer.rl.checkpoint import load_checkpoint
@@ -253,25 +251,10 @@ def test_readings_in_which_something_went_wrong_are_not_learnt(options: dict[str
 # -- kill, stop, go on ------------------------------------------------------------------------------------------------
 
 
-def _command(stage: str, documents: Path, folder: Path, more: Sequence[str] = ()) -> list[str]:
-    settings = [part for each in _settings(stage, documents, more) for part in ("--set", each)]
+def _start(stage: str, documents: Path, folder: Path, more: Sequence[str] = ()) -> Trainer:
     recipe = ROOT / "resources" / "recipes" / f"qwen-{stage}.toml"
-    return [sys.executable, "-m", "trainer", str(recipe), "--folder", str(folder), *settings]
-
-
-def _start(command: list[str]) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
-
-
-def _signal_when(command: list[str], number: int, is_time: Callable[[], bool]) -> tuple[int, str]:
-    process = _start(command)
-    while not is_time():
-        assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
-        time.sleep(0.0005)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
-    return process.returncode, errors.decode()
+    settings = set_options(*_settings(stage, documents, more))
+    return Trainer([str(recipe), "--folder", str(folder), *settings], folder.with_name("log"))
 
 
 def _num_lines(folder: Path) -> int:
@@ -294,16 +277,15 @@ def _assert_same(one: Path, two: Path) -> None:
 def test_a_run_that_was_killed_goes_on_bit_for_bit(stage: str, documents: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     open_run(_recipe(stage, documents), whole).run()
-    command = _command(stage, documents, killed)
     # Before the first step is done; then between a step's metrics and its checkpoint, or soon after it.
-    code, _ = _signal_when(command, signal.SIGKILL, (killed / "last.pt").exists)
-    assert code == -signal.SIGKILL
-    _signal_when(command, signal.SIGKILL, lambda: _num_lines(killed) == 2)
+    for is_time in ((killed / "last.pt").exists, lambda: _num_lines(killed) == 2):
+        process = _start(stage, documents, killed)
+        process.signal_when(signal.SIGKILL, is_time)
+        assert process.wait() == -signal.SIGKILL
     if stage == "pretrain":
         (documents / "mill.txt").write_text("Something else altogether.")
-    process = _start(command)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors.decode()
+    process = _start(stage, documents, killed)
+    assert process.wait() == 0, process.errors
     _assert_same(whole, killed)
 
 
@@ -312,10 +294,10 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(documents: Path, tmp_path: Pa
     more = ("run.checkpoint_steps=50", "run.steps=5")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     open_run(_recipe("sft", documents, *more), whole).run()
-    command = _command("sft", documents, stopped, more)
-    code, errors = _signal_when(command, signal.SIGINT, lambda: _num_lines(stopped) >= 1)
-    assert code == 130, errors
-    assert "the same command goes on" in errors
+    process = _start("sft", documents, stopped, more)
+    process.signal_when(signal.SIGINT, lambda: _num_lines(stopped) >= 1)
+    assert process.wait() == 130, process.errors
+    assert "the same command goes on" in process.errors
     done = load_checkpoint(stopped / "last.pt")["step"]
     assert 1 <= done == _num_lines(stopped) < 5, "saved where it stopped, far from the next checkpoint"
     # The folder of the run alone says what is to be done, too.
