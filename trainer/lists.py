@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from engine.evaluation.facts import FactLists, Family
@@ -493,6 +495,41 @@ def keep_trainable(words: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+_NUM_TIES = 150
+
+
+def words_in(sentences: Iterable[str], *, most: int = 6_000) -> dict[str, list[str]]:
+    """Word lists for `with_corpus_words` from running text, which knows no parts of speech.
+
+    Words in small letters are dealt out to nouns and adjectives, those that end as participles do are verbs; words with
+    a capital behind one without are names, dealt out to first and last names, places and stems.
+
+    Args:
+        sentences: the text.
+        most: words of each of the two kinds, the most frequent ones.
+    """
+    small: Counter[str] = Counter()
+    names: Counter[str] = Counter()
+    for sentence in sentences:
+        words = sentence.split()
+        for before, word in itertools.pairwise(["", *words]):
+            bare = word.strip(".,;:!?\"'()_*“”‘’")
+            if len(bare) < 4 or not bare.isascii() or not bare.isalpha():
+                continue
+            if bare.islower():
+                small[bare] += 1
+            elif bare.istitle() and before[:1].islower() and before[-1].isalpha():
+                names[bare] += 1
+    # The most frequent words are those that tie sentences together and name nothing.
+    common = [word for word, _ in small.most_common(_NUM_TIES + most)[_NUM_TIES:]]
+    verbs = [word for word in common if word.endswith("ed")]
+    others = [word for word in common if not word.endswith("ed")]
+    known = [name for name, _ in names.most_common(most)]
+    kinds = ("first_names", "last_names", "places", "stems")
+    dealt = {kind: known[place :: len(kinds)] for place, kind in enumerate(kinds)}
+    return {"nouns": others[::2], "adjectives": others[1::2], "verbs": verbs, **dealt}
+
+
 def with_corpus_words(lists: FactLists, words: Mapping[str, list[str]]) -> FactLists:
     """Widen the lists with word lists of the corpus, held-back words left out.
 
@@ -520,6 +557,7 @@ def with_corpus_words(lists: FactLists, words: Mapping[str, list[str]]) -> FactL
         entity_suffixes=(*lists.entity_suffixes * 4, *(noun.capitalize() for noun in nouns[1::7])),
         numbered=(*lists.numbered * 4, *nouns[2::11]),
         attribute_nouns=heads,
+        titles=(*lists.titles * 4, *(noun.capitalize() for noun in nouns[4::9])),
         modifiers=(*lists.modifiers * 8, *adjectives),
         agent_verbs=(*lists.agent_verbs * 4, *verbs),
         agent_objects=(*lists.agent_objects * 4, *nouns[::3]),

@@ -7,7 +7,7 @@ import pytest
 
 from engine.evaluation.facts import Attribute, Entity, FactGenerator, FactLists
 from engine.evaluation.lists import EVALUATION_LISTS
-from trainer.lists import HELD_BACK_WORDS, TRAINING_LISTS, with_corpus_words, words_of
+from trainer.lists import HELD_BACK_WORDS, TRAINING_LISTS, with_corpus_words, words_in, words_of
 
 BOTH = pytest.mark.parametrize("lists", [EVALUATION_LISTS, TRAINING_LISTS], ids=["held-back", "training"])
 
@@ -75,3 +75,21 @@ def test_a_name_with_an_article_gets_no_second_one() -> None:
     entity = Entity(kind="place", parts=("the", "Holmby", "quay"))
     attribute = Attribute(family="noun", words=("girth",), value_kind="measure")
     assert facts.statement(entity, attribute, "7 litres").startswith("The Holmby quay has 7 litres")
+
+
+def test_words_come_out_of_running_text() -> None:
+    ties = [f"tie{first}{second}" for first in "abcdefghijklmno" for second in "abcdefghij"]
+    told = "the lantern of old Marenton wandered towards Quelbri, and Bess of Dover laughed"
+    words = words_in([*([" ".join(ties)] * 9), told, "Perhaps nobody saw it."])
+    assert set(words["verbs"]) == {"wandered", "laughed"}
+    assert {"lantern", "towards", "nobody"} <= {*words["nouns"], *words["adjectives"]}
+    names = {name for kind in ("first_names", "last_names", "places", "stems") for name in words[kind]}
+    # What begins a sentence may be any word, and what stands behind a mark may be another sentence.
+    assert names == {"Marenton", "Quelbri", "Dover", "Bess"}
+
+
+def test_assembled_phrasings_hold_nothing_back_and_are_many() -> None:
+    told = "they wandered over hills with lanterns and counted the sheep of old Marenton before supper"
+    lists = with_corpus_words(TRAINING_LISTS, words_in([told]))
+    assert words_of(lists).isdisjoint(HELD_BACK_WORDS)
+    assert len(set(lists.statements["noun"])) > 50 * len(set(TRAINING_LISTS.statements["noun"]))

@@ -19,6 +19,7 @@ from engine.sentences import sentence_spans
 from engine.text import collapse_whitespace
 
 DataKind = Literal["needles", "file"]
+Phrasings = Literal["written", "assembled"]
 _FEWEST_WORDS, _MOST_WORDS = 4, 40
 
 
@@ -63,6 +64,8 @@ class DataConfig:
         texts: for `needles`: text files whose sentences the needles stand between; none = sentences of other facts.
         chunks: lengths of documents in chunks, drawn evenly.
         look_alikes: facts in each document that resemble the one asked for.
+        phrasings: for `needles`: a few dozen written ones, or thousands assembled from parts, with the words and names
+            of `texts` strewn in: clumsy, but small models learn the written ones by heart instead of how to read.
         unanswerable: share of questions that the document does not answer, in [0, 1).
         seed: of the generated tasks.
     """
@@ -72,6 +75,7 @@ class DataConfig:
     texts: tuple[str, ...] = ()
     chunks: tuple[int, ...] = (2, 4, 8)
     look_alikes: int = 2
+    phrasings: Phrasings = "written"
     unanswerable: float = 0.1
     seed: int = 0
 
@@ -82,6 +86,8 @@ class DataConfig:
             raise PlanError("data.unanswerable must lie in [0, 1) and data.look_alikes must not be negative.")
         if self.kind == "file" and not self.file:
             raise PlanError("data.kind is 'file', but data.file names none.")
+        if self.phrasings == "assembled" and not self.texts:
+            raise PlanError("data.phrasings = 'assembled' takes its words from data.texts, which names none.")
 
 
 class Needles:
@@ -109,7 +115,7 @@ class Needles:
         self._tokenize = tokenize
         self._chunk_tokens = chunk_tokens
         self._prefix = prefix
-        self._sentences = [s for path in config.texts for s in _sentences(Path(path))]
+        self._sentences = [s for path in config.texts for s in read_sentences(Path(path))]
 
     def task(self, number: int) -> Task:
         """The needle of this number. Lengths take turns, positions are spread evenly (golden ratio)."""
@@ -232,7 +238,12 @@ def _paragraphs(sentences: Sequence[str]) -> str:
     return "".join(pieces[:-1])
 
 
-def _sentences(path: Path) -> list[str]:
+def read_sentences(path: Path) -> list[str]:
+    """Sentences of a text file that are neither very short nor very long, in order.
+
+    Raises:
+        PlanError: it cannot be read, or holds none.
+    """
     try:
         text = path.read_text("utf-8")
     except (OSError, ValueError) as exc:
