@@ -5,7 +5,7 @@
 Makes questions from the books (`palimpsest corpus build`), trains the bundled model by DAPO (`palimpsest train`),
 and again in another folder, where SIGKILL ends the trainer in the update of a step, the one before it in no
 checkpoint yet; the same command then goes on. Metrics and weights of both must be equal byte for byte. The policy of
-the run that was killed is written as GGUF (`palimpsest train export`), and reads a held-out text and one of the books
+the run that was killed is written as GGUF (`palimpsest train export`), and reads held-out texts and one of the books
 (`palimpsest ask`). Prints one JSON object; exits 1 if anything differed or was not read.
 """
 
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import describe
+from trainer.rl.rewards import outcome_reward
 
 ROOT = Path(__file__).parents[1]
 PALIMPSEST = [sys.executable, "-m", "palimpsest"]
@@ -32,6 +33,7 @@ RECIPE = ROOT / "resources" / "recipes" / "starter-dapo.toml"
 CHECKPOINT_STEPS = 2
 GROUPS = 4
 GROUP_SIZE = 8
+NUM_ASKED = 4
 KINDS = "needle,cloze"
 """What a model that can only copy can answer; see docs/corpora.md."""
 KILL_LIMIT_S = 1800.0
@@ -145,30 +147,38 @@ def differences(one: Path, two: Path) -> list[str]:
     return [name for name in names if (one / name).read_bytes() != (two / name).read_bytes()]
 
 
-def ask(settings: Settings, model: Path, text: Path, question: str) -> dict[str, Any]:
-    """Read a document with the trained model."""
+def ask(settings: Settings, model: Path, document: Path, task: dict[str, Any]) -> dict[str, Any]:
+    """Have the trained model read a document for a question."""
     found: dict[str, Any] = json.loads(
         command(
-            *("ask", text, "-q", question, "--model", model, "--threads", str(settings.threads)),
+            *("ask", document, "-q", task["question"], "--model", model, "--threads", str(settings.threads)),
             *("--json", "--quiet", "--data-dir", settings.work / "data"),
         )
     )
     coverage = found["coverage"]
     return {
-        "question": question,
+        "document": document.stem,
+        "question": task["question"],
         "answer": found["answer"],
+        "golds": task["golds"],
+        "is_right": outcome_reward(found["answer"], task["golds"]) == 1.0,
         "chunks": coverage["chunks"],
         "is_all_read": coverage["chunks_read"] == coverage["chunks"] > 0 and coverage["is_proven"],
     }
 
 
-def ask_held_out(settings: Settings, sets: Path, model: Path) -> dict[str, Any]:
-    """The first held-out question that its text answers, with what was to be found."""
-    tasks = map(json.loads, (sets / "heldout.jsonl").read_text("utf-8").splitlines())
-    task = next(task for task in tasks if task["golds"])
-    text = settings.work / "held-out.txt"
-    text.write_text(task["text"], "utf-8")
-    return {**ask(settings, model, text, task["question"]), "golds": task["golds"]}
+def ask_held_out(settings: Settings, sets: Path, model: Path) -> list[dict[str, Any]]:
+    """The first held-out questions in their own texts, and the first cloze in the whole of its book."""
+    lines = map(json.loads, (sets / "heldout.jsonl").read_text("utf-8").splitlines())
+    tasks = [task for task in lines if task["golds"]]
+    answers = []
+    for task in tasks[:NUM_ASKED]:
+        text = settings.work / f"{task['id']}.txt"
+        text.write_text(task["text"], "utf-8")
+        answers.append(ask(settings, model, text, task))
+    cloze = next(task for task in tasks if task["kind"] == "cloze")
+    book = next(book for book in settings.books if book.name in cloze["document"])
+    return [*answers, ask(settings, model, book, cloze)]
 
 
 def learnt(lines: list[dict[str, Any]]) -> dict[str, Any]:
@@ -202,10 +212,7 @@ def whole(settings: Settings) -> dict[str, Any]:
     with clock.part("export"):
         command("train", "export", killed, "--output", model)
     with clock.part("answers"):
-        answers = [
-            ask_held_out(settings, sets, model),
-            ask(settings, model, settings.books[0], "Where was the author born?"),
-        ]
+        answers = ask_held_out(settings, sets, model)
     different = differences(alone, killed)
     return {
         "benchmark": "training from books",
