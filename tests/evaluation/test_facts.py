@@ -88,8 +88,8 @@ def test_words_come_out_of_running_text() -> None:
     assert names == {"Marenton", "Quelbri", "Dover", "Bess"}
 
 
-def test_assembled_phrasings_hold_nothing_back_and_are_many() -> None:
-    told = "they wandered over hills with lanterns and counted the sheep of old Marenton before supper"
+@pytest.mark.parametrize("told", ["they counted the sheep of old Marenton before supper", ""])
+def test_assembled_phrasings_hold_nothing_back_and_are_many(told: str) -> None:
     lists = with_corpus_words(TRAINING_LISTS, words_in([told]))
     assert words_of(lists).isdisjoint(HELD_BACK_WORDS)
     assert len(set(lists.statements["noun"])) > 50 * len(set(TRAINING_LISTS.statements["noun"]))

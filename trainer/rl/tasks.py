@@ -64,8 +64,8 @@ class DataConfig:
         texts: for `needles`: text files whose sentences the needles stand between; none = sentences of other facts.
         chunks: lengths of documents in chunks, drawn evenly.
         look_alikes: facts in each document that resemble the one asked for.
-        phrasings: for `needles`: a few dozen written ones, or thousands assembled from parts, with the words and names
-            of `texts` strewn in: clumsy, but small models learn the written ones by heart instead of how to read.
+        phrasings: for `needles`: a few dozen written ones, or thousands assembled from parts, the words and names of
+            `texts` among them: clumsy, but small models learn the written ones by heart instead of how to read.
         unanswerable: share of questions that the document does not answer, in [0, 1).
         seed: of the generated tasks.
     """
@@ -86,8 +86,6 @@ class DataConfig:
             raise PlanError("data.unanswerable must lie in [0, 1) and data.look_alikes must not be negative.")
         if self.kind == "file" and not self.file:
             raise PlanError("data.kind is 'file', but data.file names none.")
-        if self.phrasings == "assembled" and not self.texts:
-            raise PlanError("data.phrasings = 'assembled' takes its words from data.texts, which names none.")
 
 
 class Needles:

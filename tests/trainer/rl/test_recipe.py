@@ -33,7 +33,6 @@ def test_overrides_are_read_as_what_is_wanted() -> None:
             "run.steps=7",
             "loss.variant=gspo",
             "data.texts=",
-            "data.phrasings=written",
         ],
     )
     assert (recipe.loss.clip_high, recipe.data.chunks, recipe.run.name) == (0.3, (2, 4), "mine")
@@ -53,7 +52,6 @@ def test_overrides_are_read_as_what_is_wanted() -> None:
         ("advantage.drops_even_groups=yes", "must be true or false"),
         ("loss.variant=ppo", "one of dapo, gspo, cispo"),
         ("data.chunks=0", "at least 1 chunk"),
-        ("data.texts=", "takes its words from data.texts"),
         ("rollout.temperature=0", "greedy"),
         ("optimizer.lr=nan", "must be a number"),
         ("nonsense", "no override"),
