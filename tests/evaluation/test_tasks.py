@@ -36,6 +36,11 @@ def test_length_within_three_percent(
     assert item.num_tokens == pytest.approx(length, rel=0.03)
 
 
+def test_a_list_whose_words_get_shorter_as_they_get_more_has_its_length(materials: Materials) -> None:
+    item = make_task("common-words", dataclasses.replace(materials, seed=342245)).item(4_219, 493)
+    assert item.num_tokens == pytest.approx(4_219, rel=0.03)
+
+
 @pytest.mark.parametrize("name", NEEDLES)
 @_GIVEN
 @given(seed=st.integers(0, 10**6), index=st.integers(0, 500))

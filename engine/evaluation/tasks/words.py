@@ -25,6 +25,8 @@ _VOWELS = "a e i o u ai ou".split()
 _ENDS = ("", "n", "r", "l", "s", "m")
 _ROUNDS = 12
 _TOLERANCE = 0.01
+_MOST_ERROR = 0.03
+_NEIGHBOURS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,20 +164,31 @@ def _of_length(
     Raises:
         PlanError: even the smallest is longer.
     """
-    low, high = 0, max(8, num_tokens)
     best: tuple[float, list[str], list[str]] | None = None
-    for _ in range(_ROUNDS):
-        size = (low + high) // 2
+
+    def look(size: int) -> int:
+        nonlocal best
         lines, words = make(size)
         # Lines are looked at once: remembering them would only fill the counter's memory.
         tokens = counter.count(BREAK.join(lines)) if lines else 0
         error = abs(tokens - num_tokens) / num_tokens
         if lines and (best is None or error < best[0]):
             best = error, lines, words
-        if (lines and error <= _TOLERANCE) or high - low < 2:
+        return tokens
+
+    low, high = 0, max(8, num_tokens)
+    for _ in range(_ROUNDS):
+        size = (low + high) // 2
+        tokens = look(size)
+        if (best and best[0] <= _TOLERANCE) or high - low < 2:
             break
         low, high = (size, high) if tokens < num_tokens else (low, size)
-    if best is None or best[0] > 3 * _TOLERANCE:
+    # Another size draws other words, so that more of them may be fewer tokens and the search went past the right one.
+    for size in range(max(0, low - _NEIGHBOURS), high + _NEIGHBOURS):
+        if best and best[0] <= _MOST_ERROR:
+            break
+        look(size)
+    if best is None or best[0] > _MOST_ERROR:
         raise PlanError(
             f"{num_tokens} tokens are too few for the task {name}.", hint="Ask for longer documents."
         )
