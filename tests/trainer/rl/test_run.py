@@ -39,6 +39,7 @@ SMALL = [
     "run.evaluation_chunks=1",
     "run.evaluation_tasks=3",
     "data.texts=",
+    "data.phrasings=written",
     "data.chunks=1",
     "reading.chunk_tokens=64",
     "rollout.groups=2",
