@@ -8,12 +8,12 @@ from engine.agent.plan import default_config, make_plan
 from engine.agent.prompts import BUILT_IN, STANDARD, PromptSet
 from engine.evaluation.facts import FactLists
 from engine.evaluation.lists import EVALUATION_LISTS
-from trainer.lists import TRAINING_LISTS, with_corpus_words, words_in
+from trainer.lists import TRAINING_LISTS
 from trainer.rl.backend import TorchBackend
 from trainer.rl.errors import RecipeError
 from trainer.rl.recipe import Recipe
 from trainer.rl.rollouts import Job
-from trainer.rl.tasks import DataConfig, FileTasks, Needles, Task, TaskSource, read_sentences
+from trainer.rl.tasks import DataConfig, FileTasks, Needles, Task, TaskSource
 
 
 class JobSource:
@@ -88,12 +88,8 @@ def task_sources(
         unanswerable=recipe.data.unanswerable,
         seed=recipe.run.seed,
     )
-    lists = TRAINING_LISTS
-    if recipe.data.kind == "needles" and recipe.data.phrasings == "assembled":
-        sentences = (sentence for text in recipe.data.texts for sentence in read_sentences(Path(text)))
-        lists = with_corpus_words(lists, words_in(sentences))
     # Other words and phrasings than those of training, whatever that was on.
-    return source(recipe.data, lists, "needle"), source(held_out, EVALUATION_LISTS, "held-out")
+    return source(recipe.data, TRAINING_LISTS, "needle"), source(held_out, EVALUATION_LISTS, "held-out")
 
 
 def _prompts(recipe: Recipe, backend: TorchBackend) -> PromptSet:

@@ -17,6 +17,7 @@ from engine.errors import PlanError
 from engine.evaluation.facts import Fact, FactGenerator, FactLists, held_together
 from engine.sentences import sentence_spans
 from engine.text import collapse_whitespace
+from trainer.lists import with_corpus_words, words_in
 
 DataKind = Literal["needles", "file"]
 Phrasings = Literal["written", "assembled"]
@@ -108,12 +109,13 @@ class Needles:
         chunk_tokens: int,
         prefix: str = "needle",
     ) -> None:
-        self._lists = lists
         self._config = config
         self._tokenize = tokenize
         self._chunk_tokens = chunk_tokens
         self._prefix = prefix
-        self._sentences = [s for path in config.texts for s in read_sentences(Path(path))]
+        self._sentences = [s for path in config.texts for s in _sentences(Path(path))]
+        is_assembled = config.phrasings == "assembled"
+        self._lists = with_corpus_words(lists, words_in(self._sentences)) if is_assembled else lists
 
     def task(self, number: int) -> Task:
         """The needle of this number. Lengths take turns, positions are spread evenly (golden ratio)."""
@@ -236,12 +238,7 @@ def _paragraphs(sentences: Sequence[str]) -> str:
     return "".join(pieces[:-1])
 
 
-def read_sentences(path: Path) -> list[str]:
-    """Sentences of a text file that are neither very short nor very long, in order.
-
-    Raises:
-        PlanError: it cannot be read, or holds none.
-    """
+def _sentences(path: Path) -> list[str]:
     try:
         text = path.read_text("utf-8")
     except (OSError, ValueError) as exc:

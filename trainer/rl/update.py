@@ -156,11 +156,12 @@ class Distinct:
     @classmethod
     def of(cls, conversations: Sequence[Conversation]) -> "Distinct":
         """Equal are those with the same ids, drawn from the same sets."""
-        known: dict[object, int] = {}
         keys = [(talk.prompt_ids, talk.response_ids, talk.allowed) for talk in conversations]
-        places = tuple(known.setdefault(key, len(known)) for key in keys)
-        first = dict(zip(reversed(places), reversed(conversations), strict=True))
-        return cls(tuple(first[place] for place in range(len(known))), places)
+        first: dict[object, Conversation] = {}
+        for key, talk in zip(keys, conversations, strict=True):
+            first.setdefault(key, talk)
+        places = {key: place for place, key in enumerate(first)}
+        return cls(tuple(first.values()), tuple(places[key] for key in keys))
 
 
 def score_all(

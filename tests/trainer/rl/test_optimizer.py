@@ -1,9 +1,10 @@
-"""The course of the learning rate."""
+"""Updates of the weights: those that are refused, and the course of the learning rate."""
 
 import pytest
 import torch
 
-from engine.errors import PalimpsestError
+from engine.errors import PalimpsestError, TrainerMissingError
+from tests.trainer.rl.conftest import make_model
 from trainer.rl.optimizer import Stepper
 from trainer.rl.recipe import OptimizerConfig
 
@@ -21,8 +22,9 @@ def _rates(config: OptimizerConfig, num_updates: int) -> list[float]:
 
 
 def test_warm_up_hold_and_fall() -> None:
-    config = OptimizerConfig(lr=1.0, warmup=2, decay_from=4, decay=4)
-    assert _rates(config, 10) == pytest.approx([0.5, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0.01, 0.01])
+    config = OptimizerConfig(lr=1.0, warmup=4, decay_from=6, decay=4)
+    expected = [0.25, 0.5, 0.75, 1, 1, 1, 1, 0.75, 0.5, 0.25, 0.01, 0.01]
+    assert _rates(config, 12) == pytest.approx(expected)
 
 
 def test_without_a_fall_the_rate_stays() -> None:
@@ -33,3 +35,25 @@ def test_without_a_fall_the_rate_stays() -> None:
 def test_impossible_courses_are_refused(values: dict[str, int]) -> None:
     with pytest.raises(PalimpsestError, match=r"optimizer\.decay"):
         OptimizerConfig(**values)  # type: ignore[arg-type]  # a mapping of one type for fields of several
+
+
+def test_an_update_that_is_not_finite_changes_nothing() -> None:
+    model = make_model()
+    stepper = Stepper(model, OptimizerConfig(lr=0.1, warmup=2))
+    before = [p.detach().clone() for p in model.parameters()]
+    for value in (float("nan"), float("inf")):
+        for parameter in model.parameters():
+            parameter.grad = torch.full_like(parameter, value)
+        assert stepper.step() is None
+    assert stepper.num_updates == 0
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    count = sum(p.numel() for p in model.parameters())
+    assert stepper.step() == pytest.approx(count**0.5, rel=1e-5)
+    assert stepper.rate == pytest.approx(0.1)
+
+
+def test_the_8_bit_optimizer_is_refused_by_name_where_it_is_missing() -> None:
+    with pytest.raises(TrainerMissingError, match="bitsandbytes"):
+        Stepper(make_model(), OptimizerConfig(is_8bit=True))

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.errors import TrainerMissingError
 from tests.trainer.rl.conftest import make_model
 from tests.trainer.rl.talks import make_talk
 from tests.trainer.rl.test_decoding import _Plain
@@ -192,37 +191,6 @@ def test_mini_batches_are_shuffled_and_hold_everything() -> None:
     assert sorted(id(s) for part in parts for s in part) == sorted(map(id, samples))
     assert [s for part in parts for s in part] != samples
     assert parts == mini_batches(samples, 3, seed=1) != mini_batches(samples, 3, seed=2)
-
-
-def test_an_update_that_is_not_finite_changes_nothing() -> None:
-    model = make_model()
-    stepper = Stepper(model, OptimizerConfig(lr=0.1, warmup=2))
-    before = [p.detach().clone() for p in model.parameters()]
-    for value in (float("nan"), float("inf")):
-        for parameter in model.parameters():
-            parameter.grad = torch.full_like(parameter, value)
-        assert stepper.step() is None
-    assert stepper.num_updates == 0
-    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
-    for parameter in model.parameters():
-        parameter.grad = torch.ones_like(parameter)
-    count = sum(p.numel() for p in model.parameters())
-    assert stepper.step() == pytest.approx(count**0.5, rel=1e-5)
-    assert stepper.rate == pytest.approx(0.1)
-
-
-def test_the_rate_warms_up() -> None:
-    stepper = Stepper(make_model(), OptimizerConfig(lr=1.0, warmup=4))
-    rates = []
-    for _ in range(6):
-        rates.append(stepper.rate)
-        stepper.num_updates += 1
-    assert rates == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
-
-
-def test_the_8_bit_optimizer_is_refused_by_name_where_it_is_missing() -> None:
-    with pytest.raises(TrainerMissingError, match="bitsandbytes"):
-        Stepper(make_model(), OptimizerConfig(is_8bit=True))
 
 
 def _bandit(config: AdvantageConfig, loss: LossConfig) -> float:
