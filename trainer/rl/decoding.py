@@ -17,12 +17,10 @@ from engine.backends.base import FinishReason
 from engine.cancel import CancelToken
 from trainer.rl.attention import decoding_mode
 from trainer.rl.data import TokenSet
+from trainer.rl.forward import CachedForward, RowCache
 from trainer.rl.grammar import State, TokenGrammar
-from trainer.rl.logprobs import AllowedMasks, constrained_logprobs, segments
-from trainer.rl.packing import plan_packs
+from trainer.rl.logprobs import AllowedMasks, constrained_logprobs
 from trainer.rl.vocabulary import Vocabulary
-
-_PREFILL_TOKENS = 8_192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,66 +68,6 @@ class Draws(Protocol):
 
     def close(self) -> None:
         """Let go of what is held; it is taken again when something is drawn."""
-
-
-class RowCache:
-    """Keys and values of all layers, [rows, kv heads, columns, head size], each row filled from column 0.
-
-    What transformers' attention asks of a cache is `update` alone, given positions and a mask.
-
-    Args:
-        lengths: of the prompts, one a row, [rows].
-        num_columns: room of each row.
-    """
-
-    def __init__(self, lengths: Tensor, num_columns: int) -> None:
-        self._size = (len(lengths), num_columns)
-        self._keys: list[Tensor] = []
-        self._values: list[Tensor] = []
-        self._prompts: tuple[tuple[int, Tensor], ...] = ()
-        self.num_rows = len(lengths)
-        self.filled = lengths
-        """Columns of each row that hold something."""
-
-    def expect(self, prompts: Sequence[tuple[int, Tensor]]) -> None:
-        """The next updates bring prompts end to end in one row.
-
-        Args:
-            prompts: of each its length and the rows that begin with it; empty = one token a row from now on.
-        """
-        self._prompts = tuple(prompts)
-
-    def update(self, keys: Tensor, values: Tensor, layer: int, *_: object) -> tuple[Tensor, Tensor]:
-        """Add what was computed in one layer, and give what attention is to see."""
-        if layer == len(self._keys):
-            for held, new in ((self._keys, keys), (self._values, values)):
-                size = (self._size[0], new.shape[1], self._size[1], new.shape[3])
-                held.append(torch.zeros(size, dtype=new.dtype, device=new.device))
-        if self._prompts:
-            start = 0
-            for length, rows in self._prompts:
-                self._keys[layer][rows, :, :length] = keys[0, :, start : start + length]
-                self._values[layer][rows, :, :length] = values[0, :, start : start + length]
-                start += length
-            return keys, values
-        every = torch.arange(self.num_rows, device=keys.device)
-        self._keys[layer][every, :, self.filled] = keys[:, :, 0]
-        self._values[layer][every, :, self.filled] = values[:, :, 0]
-        end = int(self.filled.max()) + 1
-        return self._keys[layer][: self.num_rows, :, :end], self._values[layer][: self.num_rows, :, :end]
-
-    def mask(self) -> Tensor:
-        """What the next token of each row sees, itself included, [rows, 1, 1, columns]."""
-        columns = torch.arange(int(self.filled.max()) + 1, device=self.filled.device)
-        return (columns <= self.filled[:, None])[:, None, None]
-
-    def keep(self, rows: Tensor) -> None:
-        """Let go of all rows but these."""
-        count = len(rows)
-        for held in (*self._keys, *self._values):
-            held[:count] = held[rows]
-        self.filled = self.filled[rows]
-        self.num_rows = count
 
 
 @dataclass(slots=True)
@@ -209,7 +147,7 @@ class Decoder:
         self._model = model
         self._vocabulary = vocabulary
         self._cache_tokens = cache_tokens
-        self._autocast = autocast
+        self._forward = CachedForward(model, autocast)
 
     def weights_changed(self) -> None:
         """Nothing is to be done: what draws are the trained weights themselves."""
@@ -251,10 +189,10 @@ class Decoder:
         everyone = [begin(index, row, self._vocabulary) for index, row in rows]
         active = everyone
         device = next(self._model.parameters()).device
-        lengths = torch.tensor([len(row.ids) for _, row in rows], device=device)
-        cache = RowCache(lengths, max(len(row.ids) + row.max_tokens for _, row in rows))
+        num_columns = max(len(row.ids) + row.max_tokens for _, row in rows)
+        cache = RowCache([len(row.ids) for _, row in rows], num_columns, device)
         masks = AllowedMasks(self._vocabulary.size, device)
-        logits = self._prefill([row.ids for _, row in rows], cache, device)
+        logits = self._forward.prompts([row.ids for _, row in rows], cache)
         while True:
             cancel.check()
             self._draw_tokens(active, logits, masks)
@@ -262,62 +200,9 @@ class Decoder:
             if not places:
                 return everyone
             if len(places) < len(active):
-                cache.keep(torch.tensor(places, device=device))
+                cache.keep(places)
                 active = [active[place] for place in places]
-            logits = self._write([writing.ids[-1] for writing in active], cache, device)
-
-    def _prefill(self, prompts: Sequence[tuple[int, ...]], cache: RowCache, device: torch.device) -> Tensor:
-        """Logits [rows, V] behind each prompt; equal prompts are computed once."""
-        owners: dict[tuple[int, ...], list[int]] = {}
-        for row, prompt in enumerate(prompts):
-            owners.setdefault(prompt, []).append(row)
-        unique = list(owners)
-        behind: dict[int, Tensor] = {}
-        for places in plan_packs([len(prompt) for prompt in unique], _PREFILL_TOKENS):
-            chosen = [unique[place] for place in places]
-            rows = [torch.tensor(owners[prompt], device=device) for prompt in chosen]
-            cache.expect([(len(prompt), each) for prompt, each in zip(chosen, rows, strict=True)])
-            ids = torch.tensor([token for prompt in chosen for token in prompt], device=device)[None]
-            positions = torch.cat([torch.arange(len(prompt), device=device) for prompt in chosen])[None]
-            lengths = tuple(len(prompt) for prompt in chosen)
-            hidden = self._forward(ids, positions, None, cache, lengths)[0]
-            ends = torch.tensor(lengths, device=device).cumsum(0) - 1
-            for prompt, state in zip(chosen, hidden[ends], strict=True):
-                behind |= dict.fromkeys(owners[prompt], state)
-        cache.expect(())
-        return self._head(torch.stack([behind[row] for row in range(len(prompts))]))
-
-    def _write(self, last: list[int], cache: RowCache, device: torch.device) -> Tensor:
-        """Logits [rows, V] behind the last token of each row."""
-        ids = torch.tensor(last, dtype=torch.long, device=device)[:, None]
-        hidden = self._forward(ids, cache.filled[:, None], cache.mask(), cache, None)
-        cache.filled = cache.filled + 1
-        return self._head(hidden[:, -1])
-
-    def _forward(
-        self,
-        ids: Tensor,
-        positions: Tensor,
-        mask: Tensor | None,
-        cache: RowCache,
-        lengths: tuple[int, ...] | None,
-    ) -> Tensor:
-        with torch.autocast(ids.device.type, dtype=self._autocast, enabled=self._autocast is not None):
-            output = self._model.get_submodule("model")(
-                input_ids=ids,
-                position_ids=positions,
-                attention_mask=mask,
-                past_key_values=cache,
-                use_cache=True,
-                **(segments(self._model, lengths) if lengths else {}),
-            )
-        states: Tensor = output.last_hidden_state
-        return states
-
-    def _head(self, hidden: Tensor) -> Tensor:
-        with torch.autocast(hidden.device.type, dtype=self._autocast, enabled=self._autocast is not None):
-            logits: Tensor = self._model.get_submodule("lm_head")(hidden)
-        return logits
+            logits = self._forward.tokens([writing.ids[-1] for writing in active], cache)
 
     def _draw_tokens(self, active: Sequence[Writing], logits: Tensor, masks: AllowedMasks) -> None:
         allowed = [writing.next_allowed() for writing in active]
@@ -335,7 +220,7 @@ class Decoder:
         if all(writing.row.temperature == 0 for writing in active):
             return greedy
         numbers = [float(torch.rand((), generator=w.generator, dtype=torch.float64)) for w in active]
-        sums = logprobs.double().exp().cumsum(-1)
+        sums = cumulative(logprobs)
         # The sum of all is 1 but for rounding. Below it, the first sum above the number belongs to a token that has
         # some probability, so that nothing is drawn which the grammar shut out.
         total = sums[:, -1]
@@ -344,6 +229,11 @@ class Decoder:
         drawn = torch.searchsorted(sums, wanted[:, None], right=True).squeeze(-1)
         is_greedy = torch.tensor([w.row.temperature == 0 for w in active], device=sums.device)
         return torch.where(is_greedy, greedy, drawn)
+
+
+def cumulative(logprobs: Tensor) -> Tensor:
+    """Sums of the probabilities up to each token, [rows, V]; float64, so that no token is lost in rounding."""
+    return logprobs.double().exp().cumsum(-1)
 
 
 def row_seed(*parts: object) -> int:
