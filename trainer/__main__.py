@@ -1,6 +1,6 @@
-"""Command line: RECIPE trains; ``rollouts``, ``plot`` show a run; ``export-verl``, ``rl-export`` take it elsewhere;
-``corpus`` makes question sets from documents; ``starter`` and ``export`` make the bundled model; ``import`` and
-``adapter`` write other checkpoints as GGUF.
+"""Command line: RECIPE trains; ``estimate`` counts its memory; ``rollouts``, ``plot`` show a run; ``export-verl``,
+``rl-export`` take it elsewhere; ``corpus`` makes question sets from documents; ``starter`` and ``export`` make the
+bundled model; ``import`` and ``adapter`` write other checkpoints as GGUF.
 """
 
 from __future__ import annotations

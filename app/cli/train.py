@@ -1,4 +1,5 @@
-"""Commands that train a reader and look at training runs: train, train plot, train export, train export-verl, rollouts.
+"""Commands that train a reader and look at training runs: train, train estimate, train plot, train export,
+train export-verl, rollouts.
 
 The trainer is a process of its own; what its commands do is in `trainer.rl.command`.
 """
@@ -51,6 +52,24 @@ def run(
     arguments = ["train", *_set(overrides)]
     if folder is not None:
         arguments += ["--folder", str(folder)]
+    _leave_to_trainer([*arguments, "--", str(recipe)])
+
+
+@app.command("estimate")
+def estimate(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE|RUN_FOLDER", help="A TOML file, or a run.")],
+    gpu_gib: Annotated[
+        float | None, typer.Option(min=0, help="Memory of the GPU that it is to fit, in GiB.")
+    ] = None,
+    overrides: _Overrides = None,
+    as_json: options.Json = False,
+) -> None:
+    """Count the memory that training takes, without loading the model."""
+    arguments = ["estimate", *_set(overrides)]
+    if gpu_gib is not None:
+        arguments += ["--gpu-gib", str(gpu_gib)]
+    if as_json:
+        arguments.append("--json")
     _leave_to_trainer([*arguments, "--", str(recipe)])
 
 

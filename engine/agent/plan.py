@@ -84,6 +84,16 @@ def gate_reply_tokens(prompts: PromptSet, num_questions: int) -> int:
     return _LABEL_REPLY_TOKENS * ((1 if prompts.joint_names_sentences else num_questions) + 1)
 
 
+def default_sizes(
+    window: int, chunk_tokens: int | None = None, memory_tokens: int | None = None
+) -> tuple[int, int]:
+    """Tokens of a chunk and of the memory: those given, else MemAgent's, cut to the window."""
+    return (
+        chunk_tokens or min(DEFAULT_CHUNK_TOKENS, window // 2),
+        memory_tokens or min(DEFAULT_MEMORY_TOKENS, window // 8),
+    )
+
+
 def default_config(
     backend: Backend,
     prompts: PromptSet,
@@ -107,11 +117,13 @@ def default_config(
             f"The model {backend.info.name} was not made for the mode '{chosen}'.",
             hint=f"It reads in: {offered}. Choose one of these, or another model with --model.",
         )
-    window = backend.info.context_tokens
-    memory = memory_tokens or backend.info.memory_tokens or min(DEFAULT_MEMORY_TOKENS, window // 8)
+    info = backend.info
+    window = info.context_tokens
+    chunk, memory = default_sizes(
+        window, chunk_tokens or info.chunk_tokens, memory_tokens or info.memory_tokens
+    )
     answer = min(DEFAULT_MEMORY_TOKENS, memory)
     question = min(1024, window // 8)
-    chunk = chunk_tokens or backend.info.chunk_tokens or min(DEFAULT_CHUNK_TOKENS, window // 2)
     return ReadingConfig(
         mode=chosen,
         chunk_tokens=chunk,

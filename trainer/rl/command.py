@@ -1,4 +1,4 @@
-"""``python -m trainer RECIPE``, ``rollouts``, ``plot``, ``export-verl`` and ``rl-export``.
+"""``python -m trainer RECIPE``, ``estimate``, ``rollouts``, ``plot``, ``export-verl`` and ``rl-export``.
 
 What needs torch is imported where it is used: looking at a run must not take the seconds that loading torch takes.
 """
@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from trainer.rl.loop import Run
 
 _log = logging.getLogger(__name__)
-COMMANDS = ("train", "rl", "rollouts", "plot", "export-verl", "rl-export")
+COMMANDS = ("train", "rl", "estimate", "rollouts", "plot", "export-verl", "rl-export")
 EXIT_SETTINGS = 2
 EXIT_FAILED = 4
 EXIT_CANCELLED = 130
@@ -34,6 +35,13 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         one.add_argument("recipe", type=Path, help="TOML file, see resources/recipes; or the folder of a run")
         one.add_argument("--folder", type=Path, help="folder of the run; default: runs/NAME")
         _add_overrides(one)
+    zero = commands.add_parser(
+        "estimate", help="count the memory that a recipe takes, without loading the model"
+    )
+    zero.add_argument("recipe", type=Path, help="TOML file, or the folder of a run")
+    zero.add_argument("--gpu-gib", type=float, help="memory of the GPU that it is to fit")
+    zero.add_argument("--json", action="store_true", help="bytes, as one JSON object")
+    _add_overrides(zero)
     two = commands.add_parser("rollouts", help="show what was drawn in a training run")
     two.add_argument("run", type=Path, help="folder of the run")
     two.add_argument("--step", type=int, help="which one; default: the last")
@@ -62,6 +70,7 @@ def _add_overrides(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Carry out one of the commands; returns the exit code."""
     work = {
+        "estimate": _estimate,
         "rollouts": _show,
         "plot": _plot,
         "export-verl": _export_verl,
@@ -118,6 +127,23 @@ def _stopping_on_signals(training: "Run") -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def _estimate(options: argparse.Namespace) -> int:
+    from trainer.rl.run_folder import find_recipe
+
+    recipe, _ = find_recipe(options.recipe, options.overrides)
+    from trainer.rl.estimate import describe, estimate
+
+    found = estimate(recipe)
+    if options.json:
+        values = {**asdict(found), "peak": found.peak}
+        if options.gpu_gib is not None:
+            values |= {"gpu_gib": options.gpu_gib, "fits": found.fits(options.gpu_gib)}
+        sys.stdout.write(json.dumps(values) + "\n")
+    else:
+        sys.stdout.write(describe(found, options.gpu_gib) + "\n")
+    return 0
 
 
 def _show(options: argparse.Namespace) -> int:

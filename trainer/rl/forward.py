@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from trainer.rl.logprobs import segments
 from trainer.rl.packing import plan_packs
 
-_PREFILL_TOKENS = 8_192
+PREFILL_TOKENS = 8_192
+"""Most tokens of prompts that are computed at once."""
 
 
 class RowCache:
@@ -98,7 +99,7 @@ class CachedForward:
             owners.setdefault(prompt, []).append(row)
         unique = list(owners)
         behind: dict[int, Tensor] = {}
-        for places in plan_packs([len(prompt) for prompt in unique], _PREFILL_TOKENS):
+        for places in plan_packs([len(prompt) for prompt in unique], PREFILL_TOKENS):
             chosen = [unique[place] for place in places]
             rows = [torch.tensor(owners[prompt], device=device) for prompt in chosen]
             cache.expect([(len(prompt), each) for prompt, each in zip(chosen, rows, strict=True)])

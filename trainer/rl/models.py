@@ -9,29 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gguf
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
-from tokenizers import models as tokenizer_models
 from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
-    Qwen2Config,
     Qwen2ForCausalLM,
 )
 
-from engine.errors import CheckpointError, ModelNotFoundError, UnsupportedCheckpointError
+from engine.errors import CheckpointError, UnsupportedCheckpointError
 from trainer.rl.attention import PACKED
 from trainer.rl.errors import RecipeError
 from trainer.rl.quantised import check_quantised, is_quantised, quantisation
 from trainer.rl.recipe import Attention
+from trainer.rl.starter_file import StarterFile
 from trainer.rl.vocabulary import Vocabulary
-from trainer.tokens import QWEN2_PATTERN
 
 FAMILIES = ("llama", "qwen2", "qwen3")
-_CONTROL = 3  # gguf.TokenType.CONTROL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,20 +80,65 @@ def load_policy(
         check_quantised(device)
     if path.is_dir():
         policy = _load_folder(path, attention, device if base_bits == 4 else None)
-    elif path.is_file():
-        if base_bits == 4:
-            raise RecipeError(
-                "The bundled model is not trained in 4 bits.", hint="Set model.base_bits to 32."
-            )
-        policy = _load_starter(path)
+    elif base_bits == 4:
+        raise RecipeError("The bundled model is not trained in 4 bits.", hint="Set model.base_bits to 32.")
     else:
-        raise ModelNotFoundError(
-            f"There is no model {path}.", hint="Give a checkpoint folder or a .gguf file."
-        )
+        policy = _load_starter(path)
     _prepare(policy.model)
     if base_bits != 4:
         policy.model.to(device)
     return policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """A model without its weights.
+
+    Attributes:
+        config: transformers' own.
+        context_tokens: window, prompt and reply.
+        chunk_tokens: chunk size that it was made for, or None.
+        memory_tokens: memory size that it was made for, or None.
+    """
+
+    config: Any
+    context_tokens: int
+    chunk_tokens: int | None = None
+    memory_tokens: int | None = None
+
+    def empty_model(self) -> nn.Module:
+        """The decoder as `load_policy` gives it, with weights that mean nothing."""
+        make: Any = AutoModelForCausalLM.from_config
+        model: nn.Module = make(self.config, attn_implementation=PACKED, dtype=torch.float32)
+        _prepare(model)
+        return model
+
+
+def read_shape(path: Path) -> Shape:
+    """What a model is like, from its config alone; a folder needs to hold no weights for it.
+
+    Args:
+        path: as for `load_policy`.
+
+    Raises:
+        PalimpsestError: as of `load_policy`.
+    """
+    if path.is_dir():
+        config = _read_config(path)
+        extra = _read_extra(path)
+        return Shape(
+            config=config,
+            context_tokens=int(config.max_position_embeddings),
+            chunk_tokens=extra.get("chunk_tokens"),
+            memory_tokens=extra.get("memory_tokens"),
+        )
+    file = StarterFile(path)
+    return Shape(
+        config=file.config(),
+        context_tokens=int(file.fields["qwen2.context_length"]),
+        chunk_tokens=file.fields.get("palimpsest.chunk_tokens"),
+        memory_tokens=file.fields.get("palimpsest.memory_tokens"),
+    )
 
 
 def _prepare(model: nn.Module) -> None:
@@ -120,7 +160,7 @@ def _prepare(model: nn.Module) -> None:
         for parameter in model.parameters():
             if parameter.is_floating_point():
                 parameter.data = parameter.data.float()
-    else:
+    elif any(parameter.dtype != torch.float32 for parameter in model.parameters()):
         model.float()
     model.train()
 
@@ -233,42 +273,17 @@ def save_vocabulary(policy: Policy, folder: Path) -> None:
     (folder / "palimpsest.json").write_text(json.dumps(extra, indent=2), "utf-8")
 
 
-class _Fields:
-    """Metadata of a GGUF file by name."""
-
-    def __init__(self, reader: gguf.GGUFReader, path: Path) -> None:
-        self._fields = reader.fields
-        self._path = path
-
-    def get(self, name: str) -> Any:
-        return self._fields[name].contents() if name in self._fields else None
-
-    def __getitem__(self, name: str) -> Any:
-        value = self.get(name)
-        if value is None:
-            raise CheckpointError(f"{self._path.name} lacks the metadata {name}.")
-        return value
-
-
 def _load_starter(path: Path) -> Policy:
-    try:
-        reader = gguf.GGUFReader(str(path))
-    except (OSError, ValueError, IndexError) as exc:
-        raise CheckpointError(f"{path.name} is no readable GGUF file.") from exc
-    fields = _Fields(reader, path)
-    if fields["general.architecture"] != "qwen2" or fields["tokenizer.ggml.pre"] != "qwen2":
-        raise UnsupportedCheckpointError(
-            f"{path.name} is not the starter model.",
-            hint="Other models are trained from their checkpoint folder, not from a GGUF file.",
-        )
-    model = Qwen2ForCausalLM(_starter_config(fields))
+    file = StarterFile(path)
+    model = Qwen2ForCausalLM(file.config())
     model.set_attn_implementation(PACKED)
-    _load_tensors(model, reader, path)
+    file.load_tensors(model)
+    fields = file.fields
     end_id = int(fields["tokenizer.ggml.eos_token_id"])
     return Policy(
         model=model,
         vocabulary=Vocabulary(
-            _starter_tokenizer(fields),
+            file.tokenizer(),
             chat_template=fields["tokenizer.chat_template"],
             end_ids={end_id, int(fields.get("tokenizer.ggml.eot_token_id") or end_id)},
             bos_id=None,
@@ -280,65 +295,3 @@ def _load_starter(path: Path) -> Policy:
         chunk_tokens=fields.get("palimpsest.chunk_tokens"),
         memory_tokens=fields.get("palimpsest.memory_tokens"),
     )
-
-
-def _starter_config(fields: _Fields) -> Qwen2Config:
-    return Qwen2Config(
-        vocab_size=len(fields["tokenizer.ggml.tokens"]),
-        hidden_size=int(fields["qwen2.embedding_length"]),
-        intermediate_size=int(fields["qwen2.feed_forward_length"]),
-        num_hidden_layers=int(fields["qwen2.block_count"]),
-        num_attention_heads=int(fields["qwen2.attention.head_count"]),
-        num_key_value_heads=int(fields["qwen2.attention.head_count_kv"]),
-        max_position_embeddings=int(fields["qwen2.context_length"]),
-        rms_norm_eps=float(fields["qwen2.attention.layer_norm_rms_epsilon"]),
-        rope_parameters={"rope_type": "default", "rope_theta": float(fields["qwen2.rope.freq_base"])},
-        tie_word_embeddings=True,
-        use_sliding_window=False,
-        eos_token_id=int(fields["tokenizer.ggml.eos_token_id"]),
-        pad_token_id=int(fields["tokenizer.ggml.padding_token_id"]),
-        bos_token_id=None,
-    )
-
-
-def _load_tensors(model: nn.Module, reader: gguf.GGUFReader, path: Path) -> None:
-    stored = {tensor.name: tensor for tensor in reader.tensors}
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, len(stored))
-    state: dict[str, torch.Tensor] = {}
-    for name, parameter in model.state_dict().items():
-        source = names.get_name(name, try_suffixes=(".weight", ".bias"))
-        if name == "lm_head.weight":
-            continue  # tied
-        if source not in stored:
-            raise CheckpointError(f"{path.name} lacks the tensor {source}.")
-        tensor = stored.pop(source)
-        if tensor.tensor_type not in (gguf.GGMLQuantizationType.F16, gguf.GGMLQuantizationType.F32):
-            raise UnsupportedCheckpointError(
-                f"{path.name} is quantised.", hint="Train from the file with F16 weights."
-            )
-        # Copied: the reader's arrays are views of a file that is mapped read-only.
-        values = torch.from_numpy(tensor.data.astype("float32", copy=True))
-        state[name] = values.reshape(parameter.shape)
-    if stored:
-        raise UnsupportedCheckpointError(f"{path.name} holds an unknown tensor: {min(stored)}.")
-    model.load_state_dict(state, strict=False)
-    model.tie_weights()  # type: ignore[operator]
-
-
-def _starter_tokenizer(fields: _Fields) -> Tokenizer:
-    """The tokenizer that `trainer.tokens.train_tokenizer` made, from what the file holds of it."""
-    tokens: list[str] = fields["tokenizer.ggml.tokens"]
-    types: list[int] = fields["tokenizer.ggml.token_type"]
-    merges = [tuple(merge.split(" ", 1)) for merge in fields["tokenizer.ggml.merges"]]
-    vocabulary = {token: token_id for token_id, token in enumerate(tokens)}
-    tokenizer = Tokenizer(tokenizer_models.BPE(vocab=vocabulary, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN2_PATTERN), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    special = [token for token, kind in zip(tokens, types, strict=True) if kind == _CONTROL]
-    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
-    return tokenizer

@@ -36,7 +36,8 @@ class Stepper:
     def __init__(self, model: nn.Module, config: OptimizerConfig, *, is_scaled: bool = False) -> None:
         self._config = config
         self._parameters = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = _make(self._parameters, config)
+        is_gpu = self._parameters[0].device.type == "cuda"
+        self.optimizer = make_optimizer(self._parameters, config, is_fused=is_gpu)
         self.scale = LossScale(is_on=is_scaled)
         self.num_updates = 0
         self.rate_scale = 1.0
@@ -114,7 +115,19 @@ class Stepper:
         return {**state, "state": cut}
 
 
-def _make(parameters: list[nn.Parameter], config: OptimizerConfig) -> torch.optim.Optimizer:
+def make_optimizer(
+    parameters: list[nn.Parameter], config: OptimizerConfig, *, is_fused: bool
+) -> torch.optim.Optimizer:
+    """AdamW with weight decay on matrices alone.
+
+    Args:
+        parameters: what is trained.
+        config: see `OptimizerConfig`.
+        is_fused: as on a GPU, where it would otherwise hold copies of everything for a moment.
+
+    Raises:
+        TrainerMissingError: 8-bit AdamW without bitsandbytes.
+    """
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
@@ -122,7 +135,7 @@ def _make(parameters: list[nn.Parameter], config: OptimizerConfig) -> torch.opti
     groups = [group for group in groups if group["params"]]
     betas = (config.beta1, config.beta2)
     if not config.is_8bit:
-        return torch.optim.AdamW(groups, lr=config.lr, betas=betas)
+        return torch.optim.AdamW(groups, lr=config.lr, betas=betas, fused=is_fused)
     try:
         library = importlib.import_module("bitsandbytes.optim")
     except ImportError as exc:

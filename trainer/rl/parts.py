@@ -21,7 +21,8 @@ from trainer.rl.served import served_decoder
 from trainer.rl.source import JobSource
 from trainer.rl.update import Budget, Computing, score_all
 
-_AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+AUTOCAST = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""What `model.precision` means: None = the weights' own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ def open_parts(recipe: Recipe, folder: Path) -> Parts:
     has_reference = bool(recipe.loss.kl) and not recipe.model.lora_rank
     reference = open_policy(recipe).model.requires_grad_(False) if has_reference else None
     sharding = Sharding(policy.model, ranks) if ranks.count > 1 else None
-    autocast = _AUTOCAST[recipe.model.precision]
+    autocast = AUTOCAST[recipe.model.precision]
     computing = Computing(
         temperature=recipe.rollout.temperature,
         head_tokens=recipe.optimizer.head_tokens,
