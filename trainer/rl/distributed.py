@@ -111,7 +111,7 @@ def _check(recipe: Recipe) -> None:
     refused = {
         "the stage pretrain": recipe.run.stage == "pretrain",
         "optimizer.is_8bit": recipe.optimizer.is_8bit,
-        "model.base_bits = 4": recipe.model.base_bits == 4,
+        "model.base_bits below 32": recipe.model.base_bits < 32,
         'rollout.engine = "vllm"': recipe.rollout.engine == "vllm",
     }
     for what, is_asked in refused.items():

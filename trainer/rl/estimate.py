@@ -25,7 +25,7 @@ from trainer.rl.data import Conversation
 from trainer.rl.decoding import cumulative
 from trainer.rl.forward import PREFILL_TOKENS, CachedForward, RowCache
 from trainer.rl.logprobs import constrained_logprobs
-from trainer.rl.lora import adapters, add_adapters
+from trainer.rl.lora import adapters, add_adapters, hold_in_16_bits
 from trainer.rl.models import Shape, checkpoint_layers, read_shape
 from trainer.rl.optimizer import make_optimizer
 from trainer.rl.parts import AUTOCAST
@@ -112,6 +112,8 @@ class _Counting:
         self._autocast = AUTOCAST[recipe.model.precision]
         self.model = shape.empty_model()
         self._parameters = sum(p.numel() for p in self.model.parameters())
+        if recipe.model.base_bits == 16:
+            hold_in_16_bits(self.model)
         if recipe.model.lora_rank:
             add_adapters(self.model, rank=recipe.model.lora_rank, alpha=recipe.model.lora_alpha, seed=0)
         if recipe.model.gradient_checkpointing:
@@ -277,7 +279,7 @@ def _advice(found: Estimate) -> str:
         return "lower optimizer.token_budget, or switch on model.gradient_checkpointing."
     if found.trained == found.parameters:
         return "train adapters (model.lora_rank), or set optimizer.is_8bit."
-    return "set model.base_bits to 4, or choose a smaller model."
+    return "set model.base_bits to 16 or 4, or choose a smaller model."
 
 
 def _sizes(recipe: Recipe, shape: Shape) -> tuple[int, int]:

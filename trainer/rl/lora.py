@@ -50,6 +50,16 @@ def add_adapters(model: nn.Module, *, rank: int, alpha: float, seed: int) -> Non
                 setattr(parent, name.rpartition(".")[2], adapted)
 
 
+def hold_in_16_bits(model: nn.Module) -> None:
+    """Hold the matrices that `add_adapters` puts adapters on in bfloat16.
+
+    Autocast computes in it anyway. Embedding, head and norms stay as they are, and with them the residual stream.
+    """
+    for module in model.get_submodule("model").modules():
+        if isinstance(module, nn.Linear):
+            module.weight = nn.Parameter(module.weight.detach().bfloat16(), requires_grad=False)
+
+
 def adapters(model: nn.Module) -> dict[str, AdaptedLinear]:
     """Adapted layers by name."""
     return {name: m for name, m in model.named_modules() if isinstance(m, AdaptedLinear)}

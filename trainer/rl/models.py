@@ -21,6 +21,7 @@ from transformers import (
 from engine.errors import CheckpointError, UnsupportedCheckpointError
 from trainer.rl.attention import PACKED
 from trainer.rl.errors import RecipeError
+from trainer.rl.lora import hold_in_16_bits
 from trainer.rl.quantised import check_quantised, is_quantised, quantisation
 from trainer.rl.recipe import Attention
 from trainer.rl.starter_file import StarterFile
@@ -34,7 +35,8 @@ class Policy:
     """A model that can be trained.
 
     Attributes:
-        model: a transformers decoder with submodules `model` and `lm_head`; weights in float32.
+        model: a transformers decoder with submodules `model` and `lm_head`; weights in float32, or a base of fewer
+            bits under adapters.
         vocabulary: its tokens.
         name: for people.
         context_tokens: window, prompt and reply.
@@ -66,7 +68,7 @@ def load_policy(
         path: a folder with a Llama, Qwen2 or Qwen3 checkpoint, or a GGUF file of the starter model.
         attention: implementation of attention; the starter model always uses blockwise.
         device: "cpu", "cuda", ...
-        base_bits: 32, or 4 for a base under adapters, see `trainer.rl.quantised`.
+        base_bits: 32, or of a base under adapters 16, see `trainer.rl.lora`, or 4, see `trainer.rl.quantised`.
 
     Raises:
         ModelNotFoundError: there is no such file or folder.
@@ -85,6 +87,8 @@ def load_policy(
     else:
         policy = _load_starter(path)
     _prepare(policy.model)
+    if base_bits == 16:  # before it is on the device, which may not hold it otherwise
+        hold_in_16_bits(policy.model)
     if base_bits != 4:
         policy.model.to(device)
     return policy

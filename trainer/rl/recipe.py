@@ -87,7 +87,8 @@ class ModelConfig:
         gradient_checkpointing: compute layers again in the backward pass instead of keeping what they gave.
         lora_rank: r of low-rank adapters on all linear layers; 0 = all weights are trained.
         lora_alpha: their scale is alpha / r.
-        base_bits: of the weights under the adapters: 32, or 4 = nf4 by bitsandbytes, on a GPU (QLoRA).
+        base_bits: of the weights under the adapters: 32; 16 = bfloat16, which half the memory holds, and which is the
+            same where the checkpoint is bfloat16; or 4 = nf4 by bitsandbytes, on a GPU (QLoRA).
     """
 
     path: str = "resources/models/palimpsest-starter.gguf"
@@ -101,8 +102,15 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         _require(self.lora_rank >= 0 and self.lora_alpha > 0, "model.lora_rank must not be negative.")
-        _require(self.base_bits in (4, 32), "model.base_bits must be 32, or 4 for QLoRA.")
-        _require(self.base_bits == 32 or self.lora_rank > 0, "model.base_bits = 4 needs model.lora_rank.")
+        _require(self.base_bits in (4, 16, 32), "model.base_bits must be 32, 16, or 4 for QLoRA.")
+        _require(
+            self.base_bits == 32 or self.lora_rank > 0,
+            f"model.base_bits = {self.base_bits} needs model.lora_rank.",
+        )
+        _require(
+            self.base_bits != 16 or self.precision == "bfloat16",
+            "model.base_bits = 16 needs model.precision = bfloat16.",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,7 @@ def served_decoder(recipe: Recipe, policy: Policy, folder: Path, scores: Scores)
         )
     if any(parameter.dtype != torch.float32 for parameter in policy.model.parameters()):
         raise RecipeError(
-            "rollout.engine 'vllm' needs weights in float32, and the base is quantised.",
+            "rollout.engine 'vllm' needs weights in float32, and those of the base are not.",
             hint="Set model.base_bits to 32, or rollout.engine to own.",
         )
     wanted = recipe.reading.context_tokens or policy.context_tokens

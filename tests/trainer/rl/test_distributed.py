@@ -121,9 +121,9 @@ def test_what_is_shared_comes_back_in_order() -> None:
     assert gathered({"a": [torch.ones(2), 3]})["a"][1] == 3
 
 
-@pytest.mark.parametrize("setting", ["optimizer.is_8bit=true", "model.base_bits=4"])
+@pytest.mark.parametrize("setting", ["optimizer.is_8bit=true", "model.base_bits=4", "model.base_bits=16"])
 def test_what_cannot_be_cut_is_refused(setting: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    recipe = load_recipe(RECIPE, [*SMALL, "model.lora_rank=4", setting])
+    recipe = load_recipe(RECIPE, [*SMALL, "model.lora_rank=4", "model.precision=bfloat16", setting])
     with pytest.raises(RecipeError, match="Several processes"):
         join_ranks(recipe, is_gpu=False)

@@ -161,8 +161,10 @@ def test_what_the_reference_and_bitsandbytes_change(tmp_path: Path) -> None:
     lora = {"lora_rank": 8}
     quantised = estimate(_recipe(tmp_path, model={**lora, "base_bits": 4}))
     whole = estimate(_recipe(tmp_path, model=lora))
+    half = estimate(_recipe(tmp_path, model={**lora, "base_bits": 16, "precision": "bfloat16"}))
     matrices = 2 * (192 * 192 * 2 + 192 * 64 * 2 + 3 * 192 * 512)
     assert whole.weights - quantised.weights == pytest.approx(matrices * (4 - 0.516), rel=1e-3)
+    assert whole.weights - half.weights == matrices * 2
     assert whole.drawing - quantised.drawing == whole.weights - quantised.weights
 
 

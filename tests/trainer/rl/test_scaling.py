@@ -1,4 +1,4 @@
-"""float16 with loss scaling, and what 4 bits need."""
+"""float16 with loss scaling, and bases in 16 and 4 bits."""
 
 import shutil
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainer.rl.conftest import make_model
+from tests.trainer.rl.conftest import STARTER, make_model
 from tests.trainer.rl.test_run import _metrics, _recipe
 from trainer.rl.checkpoint import load_checkpoint
 from trainer.rl.errors import RecipeError
 from trainer.rl.loop import Run
-from trainer.rl.models import load_policy
+from trainer.rl.models import load_policy, save_policy
 from trainer.rl.optimizer import Stepper
 from trainer.rl.recipe import OptimizerConfig
 from trainer.rl.scaling import LossScale
@@ -76,6 +76,25 @@ def test_a_run_in_float16_skips_overflows_and_goes_on_bit_for_bit(tmp_path: Path
     one, two = (load_checkpoint(folder / "last.pt") for folder in (stopped, straight))
     assert all(torch.equal(value, two["model"][name]) for name, value in one["model"].items())
     assert one["stepper"]["scale"] == two["stepper"]["scale"]
+
+
+def test_a_bfloat16_base_trains_alike_in_half_the_memory(tmp_path: Path) -> None:
+    policy = load_policy(STARTER)
+    for parameter in policy.model.parameters():
+        parameter.data = parameter.data.bfloat16().float()
+    save_policy(policy, tmp_path / "model")
+    settings = (f"model.path={tmp_path / 'model'}", "model.precision=bfloat16", "model.lora_rank=4")
+    for bits in (32, 16):
+        Run(_recipe(*settings, f"model.base_bits={bits}", "run.steps=2"), tmp_path / str(bits)).run()
+    assert _metrics(tmp_path / "32")[-1]["grad_norm"] > 0
+    for name in ("metrics.jsonl", "adapter/adapter_model.safetensors", "policy/model.safetensors"):
+        assert (tmp_path / "16" / name).read_bytes() == (tmp_path / "32" / name).read_bytes()
+    held = load_policy(tmp_path / "model", base_bits=16).model
+    matrices = [p for name, p in held.named_parameters() if "proj.weight" in name]
+    assert {p.dtype for p in matrices} == {torch.bfloat16}
+    assert {p.dtype for p in held.parameters() if p.dtype != torch.bfloat16} == {torch.float32}
+    with pytest.raises(RecipeError, match=r"needs model\.precision = bfloat16"):
+        _recipe("model.base_bits=16", "model.lora_rank=4")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is at hand")
