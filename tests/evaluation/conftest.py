@@ -1,5 +1,6 @@
 """The bundled model, opened once, and text of the tests' own."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,8 +44,9 @@ def counter(backend: Backend) -> TokenCounter:
     return TokenCounter(backend.tokenize)
 
 
-@pytest.fixture(scope="session")
-def text() -> TextSource:
+@functools.cache
+def boats() -> TextSource:
+    """The text. Hypothesis prints the arguments of a test that fails, and this one is too long for it."""
     paragraphs = [
         f"On the morning of day {n} the sea was {_WEATHER[n % 7]} and the boats lay close to the wall. The crew of the "
         f"old ferry mended nets until noon. Nobody on the pier had seen a sail since the week before, and the "
@@ -52,6 +54,11 @@ def text() -> TextSource:
         for n in range(400)
     ]
     return source_of("boats", paragraphs)
+
+
+@pytest.fixture(scope="session")
+def text() -> TextSource:
+    return boats()
 
 
 @pytest.fixture(scope="session")
