@@ -2,8 +2,9 @@
 
 A block-diagonal mask makes scaled-dot-product attention compute, and mask, T x T products for a row of T tokens; the
 blocks are a small part of them. Here each block is a causal call of its own, without any mask, so that a row costs
-what its conversations cost, and fused kernels can be used. Registered with transformers under `PACKED`; where no
-segments are given it is transformers' own sdpa, with the mask that it was given.
+what its conversations cost, and fused kernels can be used; where several replies go on from one prompt, each is a call
+that sees the prompt and itself. Registered with transformers under `PACKED`; where no blocks are given it is
+transformers' own sdpa, with the mask that it was given.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 PACKED = "palimpsest_packed"
+Blocks = tuple[tuple[int, ...], ...]
 
 
 def packed_attention(
@@ -26,38 +28,54 @@ def packed_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    segment_lengths: tuple[int, ...] | None = None,
+    blocks: Blocks | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attend within each of the segments that a row consists of.
+    """Attend within each of the blocks that a row consists of.
 
     Args:
         module: the attention layer.
         query: [1, heads, T, head size].
         key: [1, kv heads, T, head size].
         value: the same.
-        attention_mask: what transformers made; only without segments.
+        attention_mask: what transformers made; only without blocks.
         scaling: of the products.
-        segment_lengths: lengths of the segments, which add up to T; None = plain sdpa.
+        blocks: see `trainer.rl.packing.Pack`; None = plain sdpa.
         kwargs: passed on to plain sdpa.
 
     Returns:
         [1, T, heads, head size], and no weights.
     """
-    if segment_lengths is None:
+    if blocks is None:
         mixed, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **kwargs
         )
         return mixed, None
-    pieces = [
-        F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True)
-        for q, k, v in zip(
-            torch.split(query, list(segment_lengths), dim=2),
-            torch.split(key, list(segment_lengths), dim=2),
-            torch.split(value, list(segment_lengths), dim=2),
-            strict=True,
-        )
-    ]
+    masks: dict[tuple[int, int], Tensor] = {}
+
+    def seen(reply: int, prompt: int) -> Tensor:
+        """What each token of a reply sees of the prompt and the reply, [reply, prompt + reply]."""
+        if (reply, prompt) not in masks:
+            every = torch.ones(reply, prompt + reply, dtype=torch.bool, device=query.device)
+            masks[reply, prompt] = every.tril(prompt)
+        return masks[reply, prompt]
+
+    lengths = [length for block in blocks for length in block]
+    parts = zip(*(torch.split(each, lengths, dim=2) for each in (query, key, value)), strict=True)
+    pieces: list[Tensor] = []
+    for prompt, *replies in blocks:
+        q, k, v = next(parts)
+        pieces.append(F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True))
+        for reply in replies:
+            own_q, own_k, own_v = next(parts)
+            if reply:
+                keys, values = torch.cat((k, own_k), dim=2), torch.cat((v, own_v), dim=2)
+                mask = seen(reply, prompt)
+                pieces.append(
+                    F.scaled_dot_product_attention(
+                        own_q, keys, values, attn_mask=mask, scale=scaling, enable_gqa=True
+                    )
+                )
     return torch.cat(pieces, dim=2).transpose(1, 2).contiguous(), None
 
 

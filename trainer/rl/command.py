@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,7 +136,7 @@ def _estimate(options: argparse.Namespace) -> int:
 
     found = estimate(recipe)
     if options.json:
-        values = {**asdict(found), "peak": found.peak}
+        values: dict[str, float | bool] = {**found.as_dict()}
         if options.gpu_gib is not None:
             values |= {"gpu_gib": options.gpu_gib, "fits": found.fits(options.gpu_gib)}
         sys.stdout.write(json.dumps(values) + "\n")

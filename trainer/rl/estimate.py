@@ -11,7 +11,7 @@ Not run but reckoned, since bitsandbytes computes on a GPU only: bases in 4 bits
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -87,6 +87,10 @@ class Estimate:
     def peak(self) -> int:
         """What the run takes, the reserve with it."""
         return max(self.drawing, self.updating, self.stepping) + self.reserve
+
+    def as_dict(self) -> dict[str, int]:
+        """Plain values, the peak among them."""
+        return {**asdict(self), "peak": self.peak}
 
     def fits(self, gpu_gib: float) -> bool:
         """Whether a GPU of so many GiB is enough."""
@@ -199,7 +203,7 @@ class _Counting:
     def _update(self) -> int:
         """Forth and back through a full row; returns its tokens. Gradients are left where they are."""
         talk = Conversation(
-            prompt_ids=(0,) * self._prompt_tokens,
+            prompt_ids=(0,),
             response_ids=(0,) * self._reply_tokens,
             rollout_logprobs=(0.0,) * self._reply_tokens,
             allowed=(None,) * self._reply_tokens,
@@ -216,10 +220,12 @@ class _Counting:
             autocast=self._autocast,
             pad_multiple=_GPU_MULTIPLE if self._is_gpu else 1,
         )
-        talks = [talk] * max(1, budget // talk.num_tokens)
-        pack = next(computing.packs(talks, budget, torch.device("cpu")))
+        count = max(1, budget // (self._prompt_tokens + self._reply_tokens))
+        # Different prompts, which are not computed once for all.
+        talks = [replace(talk, prompt_ids=(number,) * self._prompt_tokens) for number in range(count)]
+        pack = next(computing.packs(self.model, talks, budget))
         computing.scores(self.model, pack).logprobs.sum().backward()  # type: ignore[no-untyped-call]
-        return sum(pack.lengths)
+        return pack.ids.shape[1]
 
     def _saved_by_4_bits(self) -> int:
         if self._recipe.model.base_bits != 4:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from trainer.rl.logprobs import segments
+from trainer.rl.attention import Blocks
+from trainer.rl.logprobs import blocks_for
 from trainer.rl.packing import plan_packs
 
 PREFILL_TOKENS = 8_192
@@ -105,9 +106,9 @@ class CachedForward:
             cache.expect([(len(prompt), each) for prompt, each in zip(chosen, rows, strict=True)])
             ids = torch.tensor([token for prompt in chosen for token in prompt], device=device)[None]
             positions = torch.cat([torch.arange(len(prompt), device=device) for prompt in chosen])[None]
-            lengths = tuple(len(prompt) for prompt in chosen)
-            hidden = self._forward(ids, positions, None, cache, lengths)[0]
-            ends = torch.tensor(lengths, device=device).cumsum(0) - 1
+            blocks = tuple((len(prompt),) for prompt in chosen)
+            hidden = self._forward(ids, positions, None, cache, blocks)[0]
+            ends = torch.tensor(blocks, device=device).sum(1).cumsum(0) - 1
             for prompt, state in zip(chosen, hidden[ends], strict=True):
                 behind |= dict.fromkeys(owners[prompt], state)
         cache.expect(())
@@ -126,7 +127,7 @@ class CachedForward:
         positions: Tensor,
         mask: Tensor | None,
         cache: RowCache,
-        lengths: tuple[int, ...] | None,
+        blocks: Blocks | None,
     ) -> Tensor:
         with torch.autocast(ids.device.type, dtype=self._autocast, enabled=self._autocast is not None):
             output = self._model.get_submodule("model")(
@@ -135,7 +136,7 @@ class CachedForward:
                 attention_mask=mask,
                 past_key_values=cache,
                 use_cache=True,
-                **(segments(self._model, lengths) if lengths else {}),
+                **(blocks_for(self._model, blocks) if blocks else {}),
             )
         states: Tensor = output.last_hidden_state
         return states

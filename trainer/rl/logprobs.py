@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from trainer.rl.attention import PACKED
+from trainer.rl.attention import PACKED, Blocks
 from trainer.rl.data import TokenSet
 from trainer.rl.packing import Pack
 
@@ -114,22 +114,27 @@ def _vocabulary_size(head: nn.Module) -> int:
 def hidden_states(model: nn.Module, pack: Pack) -> Tensor:
     """Hidden states before response tokens, [N, D], of a transformers decoder with a head.
 
-    There is no mask: block-wise attention is told the lengths, and flash attention sees where positions start again.
+    There is no mask: block-wise attention is told the blocks, and flash attention sees where positions start again.
     """
     output = model.get_submodule("model")(
         input_ids=pack.ids,
         position_ids=pack.positions,
         use_cache=False,
-        **segments(model, pack.lengths),
+        **blocks_for(model, pack.blocks),
     )
     states: Tensor = output.last_hidden_state[0, pack.sources]
     return states
 
 
-def segments(model: nn.Module, lengths: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """What the decoder is told of the conversations in a row."""
+def is_blockwise(model: nn.Module) -> bool:
+    """Whether a decoder can be told the blocks of a row."""
     config: Any = model.config
-    return {"segment_lengths": lengths} if config._attn_implementation == PACKED else {}
+    return bool(config._attn_implementation == PACKED)
+
+
+def blocks_for(model: nn.Module, blocks: Blocks) -> dict[str, Blocks]:
+    """What the decoder is told of the conversations in a row."""
+    return {"blocks": blocks} if is_blockwise(model) else {}
 
 
 def score_pack(model: nn.Module, pack: Pack, *, temperature: float, chunk_tokens: int) -> Scores:

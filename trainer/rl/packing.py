@@ -1,8 +1,12 @@
 """Conversations laid end to end in one row, each blind to the others.
 
 Padding costs as much as text, and conversations of one reading differ little from those of another; so whole
-conversations fill a row up to a budget of tokens. Attention is block-diagonal and causal within a block, positions
-start again with each block: what is computed for a conversation is what would be computed for it alone.
+conversations fill a row up to a budget of tokens. Positions start again with each, and each sees itself alone: what
+is computed for a conversation is what would be computed for it by itself.
+
+Readings of one question are given the same prompts as long as their memories are the same, and prompts are long while
+replies are short. Conversations with the same prompt are a bundle: the prompt stands there once, and every reply goes
+on from it.
 """
 
 from collections.abc import Sequence
@@ -21,7 +25,9 @@ class Pack:
     Attributes:
         ids: [1, T].
         positions: [1, T], from 0 in each conversation.
-        lengths: tokens of each conversation, and of the padding behind them if there is any; they add up to T.
+        blocks: the bundles, and the padding behind them if there is any. The first figure of each is the tokens that
+            all of it sees: the prompt, and where there is one conversation its reply with it; the others are those of
+            the replies. They add up to T.
         sources: places in [0, T) whose hidden state predicts a response token, [N].
         targets: the response tokens, [N].
         conversation: number of each response token's conversation within the pack, [N].
@@ -31,7 +37,7 @@ class Pack:
 
     ids: Tensor
     positions: Tensor
-    lengths: tuple[int, ...]
+    blocks: tuple[tuple[int, ...], ...]
     sources: Tensor
     targets: Tensor
     conversation: Tensor
@@ -61,9 +67,40 @@ def plan_packs(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
     return [sorted(row) for row in rows]
 
 
+def plan_bundles(
+    conversations: Sequence[Conversation], budget_tokens: int, *, is_shared: bool = True
+) -> list[list[int]]:
+    """Which conversations share a prompt.
+
+    Args:
+        conversations: all of them.
+        budget_tokens: most tokens of a bundle of more than one.
+        is_shared: False = each is a bundle of its own.
+
+    Returns:
+        indices into `conversations`; every index stands in exactly one bundle.
+    """
+    bundles: list[list[int]] = []
+    open_bundles: dict[tuple[int, ...], tuple[int, int]] = {}  # of a prompt the latest one, and its tokens
+    for index, talk in enumerate(conversations):
+        number, size = open_bundles.get(talk.prompt_ids, (-1, 0))
+        if not is_shared or number < 0 or size + len(talk.response_ids) > budget_tokens:
+            number, size = len(bundles), len(talk.prompt_ids)
+            bundles.append([])
+        bundles[number].append(index)
+        open_bundles[talk.prompt_ids] = number, size + len(talk.response_ids)
+    return bundles
+
+
+def bundle_tokens(conversations: Sequence[Conversation], bundle: Sequence[int]) -> int:
+    """Tokens of a bundle: its prompt once, and all replies."""
+    prompt = len(conversations[bundle[0]].prompt_ids)
+    return prompt + sum(len(conversations[index].response_ids) for index in bundle)
+
+
 def make_pack(
     conversations: Sequence[Conversation],
-    rows: Sequence[int],
+    bundles: Sequence[Sequence[int]],
     *,
     device: torch.device | str = "cpu",
     pad_to: int = 0,
@@ -72,31 +109,38 @@ def make_pack(
 
     Args:
         conversations: all of them.
-        rows: which ones, by index.
+        bundles: which ones, by index; those of one bundle have the same prompt.
         device: where the tensors are wanted.
         pad_to: length to pad the row to, so that a GPU sees few different shapes; 0 = none.
     """
+    rows: list[int] = []
     ids: list[int] = []
     positions: list[int] = []
-    lengths: list[int] = []
+    blocks: list[tuple[int, ...]] = []
     sources: list[int] = []
     targets: list[int] = []
     owners: list[int] = []
     allowed: list[TokenSet | None] = []
-    for number, row in enumerate(rows):
-        talk = conversations[row]
-        # The last response token predicts nothing that counts.
-        whole = (*talk.prompt_ids, *talk.response_ids[:-1])
-        first = len(ids) + len(talk.prompt_ids) - 1
-        sources += range(first, first + len(talk.response_ids))
-        targets += talk.response_ids
-        owners += [number] * len(talk.response_ids)
-        allowed += talk.allowed
-        ids += whole
-        positions += range(len(whole))
-        lengths.append(len(whole))
+    for bundle in bundles:
+        prompt = conversations[bundle[0]].prompt_ids
+        ids += prompt
+        positions += range(len(prompt))
+        end_of_prompt = len(ids) - 1
+        for index in bundle:
+            talk = conversations[index]
+            # The last response token predicts nothing that counts.
+            told = talk.response_ids[:-1]
+            sources += [end_of_prompt, *range(len(ids), len(ids) + len(told))]
+            targets += talk.response_ids
+            owners += [len(rows)] * len(talk.response_ids)
+            allowed += talk.allowed
+            ids += told
+            positions += range(len(prompt), len(prompt) + len(told))
+            rows.append(index)
+        replies = [len(conversations[index].response_ids) - 1 for index in bundle]
+        blocks.append((len(prompt), *replies) if len(bundle) > 1 else (len(prompt) + replies[0],))
     padding = max(0, pad_to - len(ids))
-    lengths += [padding] if padding else []
+    blocks += [(padding,)] if padding else []
 
     def tensor(values: list[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=device)
@@ -104,7 +148,7 @@ def make_pack(
     return Pack(
         ids=tensor(ids + [0] * padding)[None],
         positions=tensor(positions + [0] * padding)[None],
-        lengths=tuple(lengths),
+        blocks=tuple(blocks),
         sources=tensor(sources),
         targets=tensor(targets),
         conversation=tensor(owners),

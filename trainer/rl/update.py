@@ -5,7 +5,8 @@ that the cut does not matter. When memory runs out, the budget halves and the mi
 gradients.
 
 Readings of one question begin alike and mostly go on alike: of the same chunk and memory they say the same. Equal
-conversations are computed once, whatever their advantages; the loss is that of all of them.
+conversations are computed once, whatever their advantages, and equal prompts once for all their replies
+(`trainer.rl.packing`); the loss is that of all of them.
 """
 
 import logging
@@ -22,9 +23,9 @@ from torch import Tensor, nn
 from trainer.rl.data import Conversation
 from trainer.rl.distributed import SOLO, Ranks, Sharding
 from trainer.rl.errors import TrainingMemoryError
-from trainer.rl.logprobs import Scores, score_pack
+from trainer.rl.logprobs import Scores, is_blockwise, score_pack
 from trainer.rl.loss import Denominator, LossConfig, Sums, Terms, policy_loss
-from trainer.rl.packing import Pack, make_pack, plan_packs
+from trainer.rl.packing import Pack, bundle_tokens, make_pack, plan_bundles, plan_packs
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -131,14 +132,15 @@ class Computing:
 
         return Scores(*self.sharding.compute(work))
 
-    def packs(
-        self, conversations: Sequence[Conversation], budget: int, device: torch.device
-    ) -> Iterator[Pack]:
-        """The conversations in rows."""
-        for rows in plan_packs([talk.num_tokens for talk in conversations], budget):
-            length = sum(conversations[row].num_tokens - 1 for row in rows)
+    def packs(self, model: nn.Module, conversations: Sequence[Conversation], budget: int) -> Iterator[Pack]:
+        """The conversations in rows for a model."""
+        device = next(model.parameters()).device
+        bundles = plan_bundles(conversations, budget, is_shared=is_blockwise(model))
+        sizes = [bundle_tokens(conversations, bundle) for bundle in bundles]
+        for places in plan_packs(sizes, budget):
+            length = sum(sizes[place] - len(bundles[place]) for place in places)
             pad_to = math.ceil(length / self.pad_multiple) * self.pad_multiple
-            yield make_pack(conversations, rows, device=device, pad_to=pad_to)
+            yield make_pack(conversations, [bundles[place] for place in places], device=device, pad_to=pad_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +172,12 @@ def score_all(
     """Log-probabilities of every response under a model, in the order given."""
     if not conversations:
         return []
-    device = next(model.parameters()).device
     distinct = Distinct.of(conversations)
 
     @torch.no_grad()
     def work(tokens: int) -> list[tuple[float, ...]]:
         found: dict[int, tuple[float, ...]] = {}
-        for pack in computing.packs(distinct.talks, tokens, device):
+        for pack in computing.packs(model, distinct.talks, tokens):
             logprobs = computing.scores(model, pack).logprobs
             for number, row in enumerate(pack.rows):
                 found[row] = tuple(logprobs[pack.conversation == number].tolist())
@@ -220,7 +221,6 @@ def accumulate(
     )
     # Without a KL term a conversation without advantage has no gradient: it only counts in the denominator.
     live = [sample for sample in batch if sample.advantage or config.kl]
-    device = next(model.parameters()).device
     distinct = Distinct.of([sample.conversation for sample in live])
     owners: list[list[Sample]] = [[] for _ in distinct.talks]
     for place, sample in zip(distinct.places, live, strict=True):
@@ -232,7 +232,7 @@ def accumulate(
     def work(tokens: int) -> Sums:
         model.zero_grad(set_to_none=True)
         sums = Sums()
-        for pack, counts in _shared(computing, distinct.talks, tokens, device):
+        for pack, counts in _shared(computing, model, distinct.talks, tokens):
             scores = computing.scores_with_gradient(model, pack)
             terms = _terms([owners[row] for row in pack.rows], scores)
             loss, measured = policy_loss(terms, config, whole)
@@ -251,14 +251,14 @@ def accumulate(
 
 
 def _shared(
-    computing: Computing, conversations: Sequence[Conversation], tokens: int, device: torch.device
+    computing: Computing, model: nn.Module, conversations: Sequence[Conversation], tokens: int
 ) -> Iterator[tuple[Pack, bool]]:
     """This process's packs and whether they count; all processes have equally many, the last may be a repetition.
 
     Gradients are gathered and scattered at every layer, so a process without work must go along.
     """
     ranks = computing.ranks
-    packs = list(computing.packs(conversations, tokens, device))
+    packs = list(computing.packs(model, conversations, tokens))
     for start in range(0, len(packs), ranks.count):
         place = start + ranks.rank
         yield packs[min(place, len(packs) - 1)], place < len(packs)

@@ -100,7 +100,7 @@ def test_recorded_log_probabilities_are_the_trainers_own(starter: Policy) -> Non
         )
         for row, drawn in pairs
     ]
-    pack = make_pack(talks, range(len(talks)))
+    pack = make_pack(talks, [[row] for row in range(len(talks))])
     with torch.no_grad():
         scores = score_pack(starter.model, pack, temperature=HOT, chunk_tokens=64)
     recorded = torch.tensor([value for talk in talks for value in talk.rollout_logprobs])

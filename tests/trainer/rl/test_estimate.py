@@ -138,7 +138,7 @@ def test_what_was_counted_is_what_the_allocator_gives(
     assert found.batch_rows == ROWS
     assert found.drawing == pytest.approx(held + drawing, rel=error)
 
-    talks = [_talk(), dataclasses.replace(_talk(), response_ids=(6,) * REPLY)]
+    talks = [_talk(), dataclasses.replace(_talk(), prompt_ids=(6,) * PROMPT)]
     samples = [Sample(conversation=talk, advantage=1.0) for talk in talks]
     computing = Computing(head_tokens=recipe.optimizer.head_tokens, autocast=autocast)
     budget = Budget(recipe.optimizer.token_budget)

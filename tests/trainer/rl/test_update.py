@@ -13,6 +13,7 @@ from tests.trainer.rl.conftest import make_model
 from tests.trainer.rl.talks import make_talk
 from tests.trainer.rl.test_decoding import _Plain
 from trainer.rl.advantages import AdvantageConfig, group_advantages
+from trainer.rl.attention import PACKED
 from trainer.rl.data import Conversation, Group, Trajectory
 from trainer.rl.decoding import Decoder, Row, row_seed
 from trainer.rl.errors import TrainingMemoryError
@@ -182,6 +183,34 @@ def test_equal_conversations_are_computed_once_and_count_as_often_as_they_are_th
         loss, gradient = loss + share * alone, gradient + share * slope
     assert found[0][0] == pytest.approx(loss, rel=1e-5)
     assert float((found[0][1] - gradient).norm()) <= 1e-5 * float(gradient.norm())
+
+
+def test_equal_prompts_are_computed_once_with_the_same_update() -> None:
+    model = make_model()
+    samples = _samples(model, count=12)
+    prompts = [sample.conversation.prompt_ids for sample in samples[:3]]
+    batch = [
+        dataclasses.replace(
+            sample, conversation=dataclasses.replace(sample.conversation, prompt_ids=prompts[n % 3])
+        )
+        for n, sample in enumerate(samples)
+    ]
+    replies = sum(len(sample.conversation.response_ids) - 1 for sample in batch)
+    found = []
+    for attention in (PACKED, "sdpa"):
+        config: Any = model.config
+        config._attn_implementation = attention
+        for tokens in (10_000, 25) if attention == PACKED else (1,):
+            _Counting.tokens = 0
+            loss, gradient = _gradients(model, batch, _Counting(), Budget(tokens), LossConfig(kl=0.1))
+            found.append((_Counting.tokens, loss, gradient))
+    (whole, loss, gradient), *others = found
+    assert whole == sum(map(len, prompts)) + replies
+    assert others[-1][0] == 4 * sum(map(len, prompts)) + replies
+    assert whole < others[0][0] < others[-1][0]
+    for _, other, slopes in others:
+        assert other == pytest.approx(loss, rel=1e-5)
+        assert float((slopes - gradient).norm()) <= 1e-5 * float(gradient.norm())
 
 
 def test_mini_batches_are_shuffled_and_hold_everything() -> None:
