@@ -89,6 +89,8 @@ class Run:
             self._by_length()
         with self._part("starter"):
             self._starter()
+        if not self._scale.models:
+            self.reasons |= dict.fromkeys(FORCED_FIGURES, "There are no random models at this scale.")
         for number, (shape, quantisation) in enumerate(self._scale.models):
             names = FORCED_FIGURES
             with self._part(f"{shape} {quantisation}", *(names if number == 0 else ())) as title:
