@@ -29,6 +29,8 @@ def test_a_recipe_is_trained_and_looked_at(tmp_path: Path, capfd: pytest.Capture
     assert "credit" in capfd.readouterr().out
     assert cli.run(["train", "plot", str(run), "--output", str(tmp_path / "plots")]) == 0
     assert (tmp_path / "plots" / "training.svg").exists()
+    assert cli.run(["train", "estimate", str(run), "--gpu-gib", "24"]) == 0
+    assert capfd.readouterr().out.endswith("fits 24 GiB.\n")
     # A run alone is enough to go on.
     assert cli.run(["train", str(run), "--set", "run.steps=3"]) == 0
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 3

@@ -201,7 +201,11 @@ class _Counting:
         return size, rows
 
     def _update(self) -> int:
-        """Forth and back through a full row; returns its tokens. Gradients are left where they are."""
+        """Forth and back through full rows, beside the gradients of the first; returns the tokens of the last.
+
+        The first is of replies to one prompt, whose keys and values each follow those of the prompt; then come
+        different prompts.
+        """
         talk = Conversation(
             prompt_ids=(0,),
             response_ids=(0,) * self._reply_tokens,
@@ -220,12 +224,15 @@ class _Counting:
             autocast=self._autocast,
             pad_multiple=_GPU_MULTIPLE if self._is_gpu else 1,
         )
-        count = max(1, budget // (self._prompt_tokens + self._reply_tokens))
-        # Different prompts, which are not computed once for all.
-        talks = [replace(talk, prompt_ids=(number,) * self._prompt_tokens) for number in range(count)]
-        pack = next(computing.packs(self.model, talks, budget))
-        computing.scores(self.model, pack).logprobs.sum().backward()  # type: ignore[no-untyped-call]
-        return pack.ids.shape[1]
+        prompt, reply = self._prompt_tokens, self._reply_tokens
+        others = [replace(talk, prompt_ids=(n,) * prompt) for n in range(max(1, budget // (prompt + reply)))]
+        equal = [others[0]] * max(1, (budget - prompt) // reply)
+        tokens = 0
+        for talks in (equal, others):
+            pack = next(computing.packs(self.model, talks, budget))
+            computing.scores(self.model, pack).logprobs.sum().backward()  # type: ignore[no-untyped-call]
+            tokens = pack.ids.shape[1]
+        return tokens
 
     def _saved_by_4_bits(self) -> int:
         if self._recipe.model.base_bits != 4:

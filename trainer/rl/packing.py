@@ -70,7 +70,10 @@ def plan_packs(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
 def plan_bundles(
     conversations: Sequence[Conversation], budget_tokens: int, *, is_shared: bool = True
 ) -> list[list[int]]:
-    """Which conversations share a prompt.
+    """Which conversations share a prompt: those with the same one, if it is no shorter than the reply.
+
+    A reply behind a prompt of its own is a causal call, a reply behind a shared one needs a mask, which only pays where
+    much is computed once.
 
     Args:
         conversations: all of them.
@@ -83,12 +86,16 @@ def plan_bundles(
     bundles: list[list[int]] = []
     open_bundles: dict[tuple[int, ...], tuple[int, int]] = {}  # of a prompt the latest one, and its tokens
     for index, talk in enumerate(conversations):
+        prompt, reply = len(talk.prompt_ids), len(talk.response_ids)
+        if not is_shared or prompt < reply:
+            bundles.append([index])
+            continue
         number, size = open_bundles.get(talk.prompt_ids, (-1, 0))
-        if not is_shared or number < 0 or size + len(talk.response_ids) > budget_tokens:
-            number, size = len(bundles), len(talk.prompt_ids)
+        if number < 0 or size + reply > budget_tokens:
+            number, size = len(bundles), prompt
             bundles.append([])
         bundles[number].append(index)
-        open_bundles[talk.prompt_ids] = number, size + len(talk.response_ids)
+        open_bundles[talk.prompt_ids] = number, size + reply
     return bundles
 
 

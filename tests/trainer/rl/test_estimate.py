@@ -138,7 +138,11 @@ def test_what_was_counted_is_what_the_allocator_gives(
     assert found.batch_rows == ROWS
     assert found.drawing == pytest.approx(held + drawing, rel=error)
 
-    talks = [_talk(), dataclasses.replace(_talk(), prompt_ids=(6,) * PROMPT)]
+    # A row of replies to one prompt, and one of two conversations of their own.
+    replies = [
+        dataclasses.replace(_talk(), response_ids=(n,) * REPLY) for n in range((PROMPT + 2 * REPLY) // REPLY)
+    ]
+    talks = [*replies, *(dataclasses.replace(_talk(), prompt_ids=(n,) * PROMPT) for n in (6, 7))]
     samples = [Sample(conversation=talk, advantage=1.0) for talk in talks]
     computing = Computing(head_tokens=recipe.optimizer.head_tokens, autocast=autocast)
     budget = Budget(recipe.optimizer.token_budget)

@@ -68,13 +68,15 @@ def test_every_conversation_stands_in_one_row_within_the_budget(lengths: list[in
     assert len(full) < 2 or full[0] + full[1] > budget
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9)), min_size=1, max_size=20), st.integers(1, 30))
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9)), min_size=1, max_size=20), st.integers(1, 300)
+)
 def test_bundles_have_one_prompt_and_keep_to_the_budget(kinds: list[tuple[int, int]], budget: int) -> None:
     one = _talks(0)[0]
     talks = [
         replace(
             one,
-            prompt_ids=(kind,) * (4 + kind),
+            prompt_ids=(kind,) * (9 + kind),
             response_ids=(1,) * length,
             rollout_logprobs=(0.0,) * length,
             allowed=(None,) * length,
@@ -86,8 +88,10 @@ def test_bundles_have_one_prompt_and_keep_to_the_budget(kinds: list[tuple[int, i
     for bundle in bundles:
         assert len({talks[index].prompt_ids for index in bundle}) == 1
         assert bundle_tokens(talks, bundle) <= budget or len(bundle) == 1
-    if budget > 4 + 3 + 9 * 20:
+    if budget >= 12 + 9 * 20:
         assert len(bundles) == len({kind for kind, _ in kinds})
+    short = [replace(talk, prompt_ids=talk.prompt_ids[:1]) for talk in talks if len(talk.response_ids) > 1]
+    assert plan_bundles(short, budget) == [[index] for index in range(len(short))]
     assert plan_bundles(talks, budget, is_shared=False) == [[index] for index in range(len(talks))]
 
 
