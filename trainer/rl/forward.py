@@ -47,19 +47,20 @@ class RowCache:
         if layer == len(self._keys):
             for held, new in ((self._keys, keys), (self._values, values)):
                 size = (self._size[0], new.shape[1], self._size[1], new.shape[3])
-                held.append(torch.zeros(size, dtype=new.dtype, device=new.device))
+                held.append(torch.zeros(size, dtype=_computed_in(new), device=new.device))
+        held_keys, held_values = self._keys[layer], self._values[layer]
         if self._prompts:
             start = 0
             for length, rows in self._prompts:
-                self._keys[layer][rows, :, :length] = keys[0, :, start : start + length]
-                self._values[layer][rows, :, :length] = values[0, :, start : start + length]
+                held_keys[rows, :, :length] = keys[0, :, start : start + length].to(held_keys.dtype)
+                held_values[rows, :, :length] = values[0, :, start : start + length].to(held_values.dtype)
                 start += length
             return keys, values
         count, end = len(self._ends), max(self._ends) + 1
         every = torch.arange(count, device=keys.device)
-        self._keys[layer][every, :, self.filled] = keys[:, :, 0]
-        self._values[layer][every, :, self.filled] = values[:, :, 0]
-        return self._keys[layer][:count, :, :end], self._values[layer][:count, :, :end]
+        held_keys[every, :, self.filled] = keys[:, :, 0].to(held_keys.dtype)
+        held_values[every, :, self.filled] = values[:, :, 0].to(held_values.dtype)
+        return held_keys[:count, :, :end], held_values[:count, :, :end]
 
     def mask(self) -> Tensor:
         """What the next token of each row sees, itself included, [rows, 1, 1, columns]."""
@@ -78,6 +79,12 @@ class RowCache:
             held[: len(rows)] = held[places]
         self.filled = self.filled[places]
         self._ends = [self._ends[row] for row in rows]
+
+
+def _computed_in(new: Tensor) -> torch.dtype:
+    """What attention computes in. Rotated keys are float32: under autocast all would be cast again for every token."""
+    device = new.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else new.dtype
 
 
 class CachedForward:

@@ -136,6 +136,9 @@ def test_what_was_counted_is_what_the_allocator_gives(
     rows = [Row(ids=prompt, max_tokens=REPLY, seed=0) for prompt in prompts]
     drawing = _peak(lambda: decoder.draw(rows), tmp_path / "log")
     assert found.batch_rows == ROWS
+    value_bytes = 4 if recipe.model.precision == "float32" else 2
+    values = 2 * 2 * 2 * 32  # keys and values of two layers, two heads of 32
+    assert found.cache == pytest.approx(ROWS * (PROMPT + REPLY) * values * value_bytes, rel=1e-2)
     assert found.drawing == pytest.approx(held + drawing, rel=error)
 
     # A row of replies to one prompt, and one of two conversations of their own.
