@@ -22,9 +22,8 @@ DEFAULT_TIMEOUT_S = 600.0
 
 _CONNECT_TIMEOUT_S = 10.0
 _PROBE_TIMEOUT_S = 20.0
-_KEEP_ALIVE_S = (
-    2.0  # servers close idle connections after five seconds; a request must not meet one being closed
-)
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+"""A connection for each request: a kept one may be met while its server closes it, and a reply takes far longer."""
 
 
 class Client:
@@ -50,7 +49,7 @@ class Client:
             "base_url": address.url,
             "headers": {"Authorization": f"Bearer {api_key}"} if api_key else {},
             "timeout": httpx2.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S),
-            "limits": httpx2.Limits(keepalive_expiry=_KEEP_ALIVE_S),
+            "limits": _LIMITS,
             "trust_env": False,
             "verify": address.is_encrypted,  # loading certificates takes longer than all else here
             "follow_redirects": False,
@@ -105,8 +104,7 @@ class Client:
             engine.errors.PalimpsestError: whatever went wrong.
         """
         if self._streams is None:
-            limits = httpx2.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_S)
-            self._streams = httpx2.AsyncClient(**{**self._options, "limits": limits})
+            self._streams = httpx2.AsyncClient(**self._options)
         try:
             async with self._streams.stream("POST", path, json=body) as response:
                 if not response.is_success:
