@@ -34,6 +34,10 @@ def _parser(*, is_whole: bool) -> argparse.ArgumentParser:
     starter.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long")
     starter.add_argument("--steps", type=int, default=Course().total_steps, help="whole course")
     starter.add_argument("--seed", type=int, default=0)
+    starter.add_argument(
+        "--after", type=Path, metavar="WORK", help="begin with what this other run has learnt"
+    )
+    starter.add_argument("--from-step", type=int, default=0, help="with --after: steps that count as done")
     export = commands.add_parser("export", help="write a checkpoint as GGUF, if the file agrees")
     export.add_argument("--work", type=Path, required=True, help="work folder of the run")
     export.add_argument("--output", type=Path, required=True, help="file to write or replace")
@@ -85,10 +89,11 @@ def _first_word(arguments: list[str]) -> int | None:
 
 
 def _run_other(options: argparse.Namespace) -> int:
+    from engine.errors import PalimpsestError
     from trainer.gguf import command
     from trainer.gguf_export import ExportInfo
     from trainer.stages import Course
-    from trainer.starter import export_checkpoint, train
+    from trainer.starter import export_checkpoint, take_over, train
     from trainer.training import Settings
 
     if options.command in ("import", "adapter"):
@@ -99,6 +104,12 @@ def _run_other(options: argparse.Namespace) -> int:
         return 0
     course = Course(total_steps=options.steps)
     settings = Settings(course=course, seed=options.seed)
+    if options.after is not None:
+        try:
+            take_over(options.after, options.work, options.from_step)
+        except PalimpsestError as exc:
+            sys.stderr.write(f"Error: {exc}\n")
+            return training.EXIT_FAILED
     train(options.corpus, options.work, settings, minutes=options.minutes)
     return 0
 

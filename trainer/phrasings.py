@@ -29,6 +29,10 @@ _LINKS = (
     "is marked as|was entered as|is put at|appears as|goes by|went by|is none other than|is simply|is exactly|was about"
 ).split("|")
 _MARKS = (":", " =", " -", ",", ";", " ->", " ...", " |", ":", ":")
+_ANY_MARK = "!#$%&*+-./:;<=>?@\\^_|~\u2013\u2014\u2022\u00b7"
+_BRACKETS = [
+    pair.split() for pair in ("( )", "[ ]", "< >", '" "', "\u201c \u201d", "\u2018 \u2019", "* *", "_ _")
+]
 _OWNED = (
     "the {a} of {e}|{e}'s {a}|the {a} for {e}|the {a} at {e}|the {a} in {e}|the {a} on {e}|{a} of {e}|{a} for {e}|"
     "the {a} by {e}|the {e} {a}|{e} {a}|the {a} that {e} has|"
@@ -162,25 +166,49 @@ class Phraser:
         if rng.random() < 0.2:
             link = f"{rng.choice(self.words)} {rng.choice(('as', 'at', 'to', 'of', 'by', 'for', 'in'))}"
         adverb = f"{self._adverb()} " if rng.random() < 0.2 else ""
-        value = f"{rng.choice(_BEFORE_VALUE)} {{value}}" if rng.random() < 0.12 else "{value}"
+        value = f"{rng.choice(_BEFORE_VALUE)} {{value}}" if rng.random() < 0.12 else self._bare_value()
         verb = rng.choice(_TAKES) if rng.random() < 0.6 else rng.choice(self.words)
         entity = rng.choice(("{entity}", "{entity}", "the people of {entity}", "all of {entity}"))
         return rng.choice(
             (
                 f"{owned} {adverb}{link} {value}",
                 f"{owned} {link} {value}",
-                f"{owned}{rng.choice(_MARKS)} {value}",
+                f"{owned}{self._mark()} {value}",
                 f"{value} {adverb}{link} {owned}",
-                f"{value}{rng.choice(_MARKS)} {owned}",
+                f"{value}{self._mark()} {owned}",
+                f"{self._some_words(1, 2)} {entity}{rng.choice((',', self._mark()))} {{attribute}} "
+                f"{rng.choice((link, self._some_words(1, 3)))} {value}",
                 f"{entity} {adverb}{verb} {value} {rng.choice(_AS)} {{attribute}}",
                 f"{entity} {adverb}{verb} a {{attribute}} {rng.choice(('of', 'like', 'near', 'with'))} {value}",
                 f"{rng.choice(('with', 'under', 'given', 'after', 'for'))} {value} "
                 f"{rng.choice(_AS)} {{attribute}}, {entity} {rng.choice(self.words)} {self._some_words(1, 3)}",
                 f"{self._some_words(1, 3)} {verb} {value} {rng.choice(_AS)} {{attribute}} {rng.choice(('of', 'for'))} "
                 f"{entity}",
-                f"{entity}{rng.choice(_MARKS)} {{attribute}}{rng.choice(_MARKS)} {{value}}",
+                self._row(entity, "{attribute}", value),
             )
         )
+
+    def _row(self, *cells: str) -> str:
+        """Cells as in a list or a table, in any order, parted alike or not."""
+        rng = self.rng
+        order = list(cells) if rng.random() < 0.6 else rng.sample(cells, len(cells))
+        mark = self._mark()
+        text = order[0] + "".join(
+            f"{mark if rng.random() < 0.6 else self._mark()} {cell}" for cell in order[1:]
+        )
+        return f"{mark.strip()} {text}{mark}" if rng.random() < 0.15 else text
+
+    def _mark(self) -> str:
+        """What parts two words of a line that has no verb: a usual mark, or any."""
+        rng = self.rng
+        if rng.random() < 0.6:
+            return rng.choice(_MARKS)
+        return rng.choice(("", " ")) + rng.choice(_ANY_MARK) * rng.choice((1, 1, 1, 2))
+
+    def _bare_value(self) -> str:
+        """The value, now and then between brackets or quotes."""
+        left, right = self.rng.choice(_BRACKETS)
+        return f"{left}{{value}}{right}" if self.rng.random() < 0.08 else "{value}"
 
     def _agent(self) -> str:
         rng = self.rng
@@ -199,7 +227,10 @@ class Phraser:
                 f"{{value}} {had}{{verb}} {thing}",
                 f"{thing} {was} {{verb}} by {{value}}",
                 f"{thing}, {{verb}} by {{value}}, {rng.choice(self.words)} {self._some_words(1, 4)}",
-                f"{thing}{rng.choice(_MARKS)} {{verb}} by {{value}}",
+                f"{thing}{self._mark()} {{verb}} by {{value}}",
+                self._row(
+                    thing, f"{{verb}} {rng.choice(('by', '', self._mark().strip()))}".strip(), "{value}"
+                ),
                 f"the one by whom {thing} {was} {{verb}}{rng.choice((' was', ' is', ':'))} {{value}}",
                 f"it {was} {{value}} by whom {thing} {was} {{verb}}",
             )
@@ -219,10 +250,11 @@ class Phraser:
                 f"{{entity}} {was}{adverb} {{verb}} {preposition} {value}",
                 f"{preposition} {value} {{entity}} {was}{adverb} {{verb}}",
                 f"{{entity}}, {{verb}} {preposition} {value}, {rng.choice(self.words)} {self._some_words(1, 4)}",
-                f"{{entity}}{rng.choice(_MARKS)} {{verb}} {preposition} {value}",
+                f"{{entity}}{self._mark()} {{verb}} {preposition} {value}",
+                self._row("{entity}", f"{{verb}} {rng.choice((preposition, ''))}".strip(), value),
                 f"it was {preposition} {value} they {{verb}} {{entity}}",
                 f"they {{verb}} {{entity}} {preposition} {value}",
-                f"{value}{rng.choice(_MARKS)} {{entity}} {{verb}}",
+                f"{value}{self._mark()} {{entity}} {{verb}}",
             )
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import shutil
 import signal
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from trainer.gguf.parity import Parity
 from trainer.gguf_export import ExportInfo, export
 from trainer.lists import TRAINING_LISTS, with_corpus_words
 from trainer.model import Shape, StarterModel
+from trainer.rl.errors import RunError
 from trainer.tasks import Mix, TaskMaker
 from trainer.text import TextSource
 from trainer.tokens import Codec, train_tokenizer
-from trainer.training import Settings, Training
+from trainer.training import Settings, Training, save_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +90,32 @@ def export_checkpoint(work: Path, output: Path, info: ExportInfo, *, num_prompts
     examples = [maker.tasks.read(1 + index % 14) for index in range(num_prompts)]
     prompts = [maker.renderer.render(example).ids for example in examples]
     return export(model, codec, output, info, prompts)
+
+
+def take_over(finished: Path, work: Path, step: int) -> None:
+    """Begin a work folder with what another one has learnt, as if that had come to `step` of its course.
+
+    The learning rate is that of the step, so that a finished model learns on. A work folder that holds a checkpoint is
+    left as it is: the same command continues it.
+
+    Args:
+        finished: work folder of the other run.
+        work: work folder to begin.
+        step: optimizer steps that count as done.
+
+    Raises:
+        RunError: the other folder holds no checkpoint.
+    """
+    theirs, ours = (folder / "run" / "checkpoint.pt" for folder in (finished, work))
+    if ours.exists():
+        return
+    if not theirs.exists():
+        raise RunError(f"{finished} holds no run of the starter model.", hint="Name its work folder.")
+    state = torch.load(theirs, weights_only=False)
+    state["progress"].update(step=step, level_step=step)
+    ours.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(finished / "tokenizer.json", work / "tokenizer.json")
+    save_atomically(state, ours)
 
 
 def train(corpus: Path, work: Path, settings: Settings, *, minutes: float) -> Training:

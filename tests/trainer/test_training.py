@@ -1,13 +1,16 @@
 """Training learns, and continues bit for bit after it was stopped."""
 
 import json
+import shutil
 from pathlib import Path
 
+import pytest
 import torch
 
 from trainer.model import Shape
+from trainer.rl.errors import RunError
 from trainer.stages import LEVELS, Course, Progress
-from trainer.starter import DataSource
+from trainer.starter import DataSource, take_over
 from trainer.tokens import Codec
 from trainer.training import Settings, Training
 
@@ -34,6 +37,25 @@ def test_the_loss_falls_and_a_stopped_run_continues_bit_for_bit(
         assert torch.equal(value, parts.model.state_dict()[name]), name
     last = json.loads((tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["loss"]["reply"] < 6.0
+
+
+def test_a_finished_run_learns_on_in_another_folder(
+    source: DataSource, codec: Codec, work: Path, tmp_path: Path
+) -> None:
+    shutil.copyfile(work / "tokenizer.json", tmp_path / "tokenizer.json")
+    finished = Training(_settings(codec), tmp_path / "run", codec, source.rounds)
+    finished.run(steps=16)
+    take_over(tmp_path, tmp_path / "on", 40)
+    on = Training(_settings(codec), tmp_path / "on" / "run", codec, source.rounds)
+    assert (on.progress.step, on.progress.tokens) == (40, finished.progress.tokens)
+    for name, value in finished.model.state_dict().items():
+        assert torch.equal(value, on.model.state_dict()[name]), name
+    on.run()
+    take_over(tmp_path, tmp_path / "on", 40)  # the same command once more: it goes on where it was
+    again = Training(_settings(codec), tmp_path / "on" / "run", codec, source.rounds)
+    assert again.progress.step == on.progress.step >= 48
+    with pytest.raises(RunError, match="holds no run"):
+        take_over(tmp_path / "none", tmp_path / "other", 40)
 
 
 def test_a_level_is_left_when_mastered_or_held_long_enough() -> None:
