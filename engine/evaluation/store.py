@@ -6,15 +6,14 @@ of one metric.
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import Any, Self
 
 from engine.evaluation.chunk_rates import ChunkCounts
 from engine.evaluation.items import Item
@@ -22,11 +21,8 @@ from engine.evaluation.migrations import MIGRATIONS
 from engine.evaluation.scoring import Score, score
 from engine.evaluation.systems import Identified, Outcome
 from engine.evaluation.tasks.base import Task, task_key
-from engine.traces.database import Row, connect, fetch, fetch_one, insert, store_errors, transaction
+from engine.traces.database import Row, connect, fetch, fetch_one, insert, mapped, store_errors, transaction
 from engine.traces.migrations import migrate
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 FILE_NAME = "eval.sqlite"
 _BUSY_TIMEOUT_S = 20.0
@@ -68,19 +64,6 @@ def system_key(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _mapped(
-    method: Callable[Concatenate["EvaluationStore", P], R],
-) -> Callable[Concatenate["EvaluationStore", P], R]:
-    """Let a method raise our errors instead of SQLite's."""
-
-    @functools.wraps(method)
-    def wrapper(self: "EvaluationStore", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with store_errors(self.path):
-            return method(self, *args, **kwargs)
-
-    return wrapper
-
-
 class EvaluationStore:
     """The database, opened. Use it as a context manager, or close it.
 
@@ -114,7 +97,7 @@ class EvaluationStore:
     ) -> None:
         self.close()
 
-    @_mapped
+    @mapped
     def done(self, task: Task, system: Identified) -> set[tuple[int, int]]:
         """Lengths and numbers of the items that this system has ended."""
         rows = fetch(
@@ -125,7 +108,7 @@ class EvaluationStore:
         )
         return {(row["length_tokens"], row["item_index"]) for row in rows}
 
-    @_mapped
+    @mapped
     def save(
         self, task: Task, system: Identified, *, length_tokens: int, index: int, item: Item, outcome: Outcome
     ) -> None:
@@ -169,7 +152,7 @@ class EvaluationStore:
         text = json.dumps(dict(values), sort_keys=True)
         return insert(self.db, table, {"key": key, "name": name, column: text})
 
-    @_mapped
+    @mapped
     def results(
         self, task: Task, system: Identified, *, lengths: Iterable[int], num_items: int
     ) -> list[Result]:

@@ -1,13 +1,14 @@
 """Connections, transactions, and the mapping of SQLite's errors to ours."""
 
+import functools
 import logging
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlite_utils import Database
 
@@ -115,6 +116,27 @@ def store_errors(path: Path) -> Iterator[None]:
             f"The database {path.name} cannot be reached: {exc.strerror or 'input/output error'}.",
             hint="Check that the folder exists and may be written.",
         ) from exc
+
+
+class _InAFile(Protocol):
+    @property
+    def path(self) -> Path: ...
+
+
+_Store = TypeVar("_Store", bound=_InAFile)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def mapped(method: Callable[Concatenate[_Store, _P], _R]) -> Callable[Concatenate[_Store, _P], _R]:
+    """Let a store's method raise our errors instead of SQLite's; see `store_errors`."""
+
+    @functools.wraps(method)
+    def wrapper(self: _Store, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with store_errors(self.path):
+            return method(self, *args, **kwargs)
+
+    return wrapper
 
 
 def _code(exc: sqlite3.Error) -> int | None:

@@ -4,12 +4,11 @@ One `TraceStore` belongs to one thread; any number of processes may read at once
 a run.
 """
 
-import functools
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Self
 
 from engine.agent.memory import Memory
 from engine.agent.run import RunSpec
@@ -20,7 +19,7 @@ from engine.traces import counting, creation, library, overview, queries, search
 from engine.traces.checkpoint import Checkpoint, find_run, read_checkpoint
 from engine.traces.counting import DocumentCount
 from engine.traces.creation import Parent, PlannedChunk
-from engine.traces.database import connect, damaged, store_errors, transaction, update
+from engine.traces.database import connect, damaged, mapped, store_errors, transaction, update
 from engine.traces.events import spec_from_json
 from engine.traces.lease import take
 from engine.traces.migrations import migrate
@@ -42,24 +41,8 @@ from engine.traces.writer import RunWriter
 
 __all__ = ["Checkpoint", "Parent", "RunWriter", "TraceStore"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 LEASE_S = 60.0
 BUSY_TIMEOUT_S = 20.0
-
-
-def _mapped(
-    method: Callable[Concatenate["TraceStore", P], R],
-) -> Callable[Concatenate["TraceStore", P], R]:
-    """Let a method raise our errors instead of SQLite's."""
-
-    @functools.wraps(method)
-    def wrapper(self: "TraceStore", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with store_errors(self.path):
-            return method(self, *args, **kwargs)
-
-    return wrapper
 
 
 class TraceStore:
@@ -112,13 +95,13 @@ class TraceStore:
 
     # Documents
 
-    @_mapped
+    @mapped
     def add_document(self, document: Document) -> None:
         """Store a document; the same text again only updates its name, place and labels."""
         with transaction(self.db):
             library.add_document(self.db, document)
 
-    @_mapped
+    @mapped
     def load_document(self, content_hash: str) -> Document:
         """Rebuild a stored document.
 
@@ -128,7 +111,7 @@ class TraceStore:
         """
         return library.load_document(self.db, content_hash)
 
-    @_mapped
+    @mapped
     def delete_document(self, content_hash: str) -> None:
         """Delete a document that no run has read.
 
@@ -138,7 +121,7 @@ class TraceStore:
         with transaction(self.db):
             library.delete_document(self.db, content_hash)
 
-    @_mapped
+    @mapped
     def keep_token_count(self, content_hash: str, fingerprint: str, num_tokens: int) -> None:
         """Note how many tokens a document has for the model with this fingerprint.
 
@@ -148,24 +131,24 @@ class TraceStore:
         with transaction(self.db):
             library.keep_token_count(self.db, content_hash, fingerprint, num_tokens)
 
-    @_mapped
+    @mapped
     def token_count(self, content_hash: str, fingerprint: str) -> int | None:
         """How many tokens a document has for the model with this fingerprint; None = nobody counted."""
         return library.token_count(self.db, content_hash, fingerprint)
 
-    @_mapped
+    @mapped
     def search(self, text: str, limit: int = 20) -> list[Hit]:
         """Pages that hold all words of `text`, best first; "words in quotes" are a phrase."""
         return search.search(self.db, text, limit)
 
-    @_mapped
+    @mapped
     def count(
         self, text: str, *, content_hash: str | None = None, whole_words: bool = True
     ) -> list[DocumentCount]:
         """How often a word or phrase occurs, exactly; see `engine.traces.counting.count`."""
         return counting.count(self.db, text, content_hash=content_hash, whole_words=whole_words)
 
-    @_mapped
+    @mapped
     def rebuild_index(self) -> None:
         """Make the full-text index anew from the page texts."""
         with transaction(self.db):
@@ -173,7 +156,7 @@ class TraceStore:
 
     # Runs
 
-    @_mapped
+    @mapped
     def create_run(
         self,
         spec: RunSpec,
@@ -207,7 +190,7 @@ class TraceStore:
             lease = take(self.db, run, run_id, self._lease_s)
         return RunWriter(self.db, self.path, run=run, run_id=run_id, lease=lease)
 
-    @_mapped
+    @mapped
     def open_run(self, run_id: str, spec: RunSpec) -> RunWriter:
         """Go on with a run; read its `checkpoint` afterwards, when nobody else can write into it any more.
 
@@ -224,22 +207,22 @@ class TraceStore:
             reseal_state(self.db, row["id"])
         return RunWriter(self.db, self.path, run=row["id"], run_id=row["run_id"], lease=lease)
 
-    @_mapped
+    @mapped
     def checkpoint(self, run_id: str) -> Checkpoint:
         """Where a run stands."""
         return read_checkpoint(self.db, run_id)
 
-    @_mapped
+    @mapped
     def list_runs(self, limit: int | None = None) -> list[RunRow]:
         """Runs, the newest first."""
         return queries.list_runs(self.db, limit)
 
-    @_mapped
+    @mapped
     def list_heads(self) -> list[RunHead]:
         """Runs as a list shows them, the newest first; for thousands of them."""
         return overview.list_heads(self.db)
 
-    @_mapped
+    @mapped
     def get_run(self, run_id: str) -> RunRow:
         """A run, by its id or the beginning of it.
 
@@ -248,22 +231,22 @@ class TraceStore:
         """
         return queries.get_run(self.db, run_id)
 
-    @_mapped
+    @mapped
     def find_resumable(self, spec: RunSpec) -> list[RunRow]:
         """Runs of exactly this plan that are neither finished nor being written, the newest first."""
         return queries.find_resumable(self.db, spec)
 
-    @_mapped
+    @mapped
     def list_documents(self) -> list[DocumentRow]:
         """All documents, the newest first."""
         return queries.list_documents(self.db)
 
-    @_mapped
+    @mapped
     def document_uses(self) -> dict[str, DocumentUse]:
         """By content hash, the runs that read a document: how many, and when last."""
         return overview.document_uses(self.db)
 
-    @_mapped
+    @mapped
     def chunks(self, run_id: str) -> list[ChunkRow]:
         """The plan of a run."""
         return queries.chunks(self.db, run_id)
@@ -278,22 +261,22 @@ class TraceStore:
         with store_errors(self.path):
             yield from queries.calls(self.db, run_id, chunk_index)
 
-    @_mapped
+    @mapped
     def incidents(self, run_id: str) -> list[IncidentRow]:
         """What went wrong in a run, in order."""
         return queries.incidents(self.db, run_id)
 
-    @_mapped
+    @mapped
     def evidence(self, run_id: str) -> list[EvidenceRow]:
         """The excerpts found, in order."""
         return queries.evidence(self.db, run_id)
 
-    @_mapped
+    @mapped
     def certificate(self, run_id: str) -> str | None:
         """The coverage certificate as it was saved, or None."""
         return queries.certificate(self.db, run_id)
 
-    @_mapped
+    @mapped
     def memory_before(self, run_id: str, chunk_index: int) -> Memory:
         """The memory before a chunk that was read; see `engine.traces.queries.memory_before`."""
         return queries.memory_before(self.db, run_id, chunk_index)
@@ -302,7 +285,7 @@ class TraceStore:
         """What a run cost."""
         return queries.totals(self.db, run_id)
 
-    @_mapped
+    @mapped
     def delete_run(self, run_id: str) -> None:
         """Delete a run and every text that nothing else refers to; its documents stay.
 
