@@ -35,7 +35,10 @@ def _parser(*, is_whole: bool) -> argparse.ArgumentParser:
     starter.add_argument("--steps", type=int, default=Course().total_steps, help="whole course")
     starter.add_argument("--seed", type=int, default=0)
     starter.add_argument(
-        "--after", type=Path, metavar="WORK", help="begin with what this other run has learnt"
+        "--after",
+        type=Path,
+        metavar="WORK|GGUF",
+        help="begin with what this other run, or this file of the starter model, has learnt",
     )
     starter.add_argument("--from-step", type=int, default=0, help="with --after: steps that count as done")
     export = commands.add_parser("export", help="write a checkpoint as GGUF, if the file agrees")
@@ -106,7 +109,7 @@ def _run_other(options: argparse.Namespace) -> int:
     settings = Settings(course=course, seed=options.seed)
     if options.after is not None:
         try:
-            take_over(options.after, options.work, options.from_step)
+            take_over(options.after, options.work, settings, options.from_step)
         except PalimpsestError as exc:
             sys.stderr.write(f"Error: {exc}\n")
             return training.EXIT_FAILED

@@ -29,6 +29,9 @@ class LossWeights:
     """Weight of a reply's first token, which holds the decision, against the others' 1."""
 
 
+_MOST_SENTENCES_OF_JOINT = 11
+"""Beside eight questions more would be cut from the drawing by their length, and the many questions with them."""
+
 MIN_TARGETS = {"reply": 16, "flags": 24, "names": 24, "text": 300, "copied": 100, "matches": 80}
 """Targets that a group needs to count in full: a batch with a few of them must not shout."""
 
@@ -172,6 +175,9 @@ class RoundMaker:
             return self.renderer.render_strings()
         if category == "answer":
             return self.renderer.render(self.tasks.answer())
+        if category == "joint":
+            most = min(plan.max_sentences, _MOST_SENTENCES_OF_JOINT)
+            return self.renderer.render(self.tasks.joint(self._num_sentences(most)))
         return self.renderer.render(self.tasks.read(self._num_sentences(plan.max_sentences)))
 
     def _num_sentences(self, most: int) -> int:

@@ -27,18 +27,20 @@ class Example:
 
     Attributes:
         kind: Task kind, for metrics.
-        mode: Which of the two prompts.
+        mode: Which of the three prompts; "joint" asks which sentences are to be read for any of several questions.
         question: The question.
+        companions: The other questions of a joint gate.
         memory: Items of the memory.
         section: Sentences of the section; empty in answer mode.
         memory_gold: Which items answer the question.
         section_gold: Which sentences answer the question.
-        answer: Verbatim short answer; `None` in read mode and where nothing answers.
+        answer: Verbatim short answer; `None` where none is asked for and where nothing answers.
     """
 
     kind: str
-    mode: Literal["read", "answer"]
+    mode: Literal["read", "answer", "joint"]
     question: str
+    companions: tuple[str, ...] = ()
     memory: tuple[str, ...] = ()
     section: tuple[str, ...] = ()
     memory_gold: tuple[bool, ...] = ()
@@ -139,7 +141,7 @@ class Renderer:
         special = self.codec.special
         memory, end = ids.index(special["<|memory|>"]), ids.index(self.codec.end_id)
         places = [place for place in range(memory + 1, end) if ids[place] >= len(special)]
-        if example.mode == "read":
+        if example.mode != "answer":
             asked = set(ids[ids.index(special["<|q|>"]) + 1 : memory])
             chosen = {place for place in places if ids[place] in asked}
         else:
@@ -166,6 +168,9 @@ class Renderer:
         return places
 
     def _prompt(self, example: Example) -> Prompt:
+        if example.mode == "joint":
+            questions = (example.question, *example.companions)
+            return STARTER.triage(Mode.EXTRACTIVE, questions=questions, section=example.section)
         if example.mode == "read":
             return STARTER.read(
                 Mode.EXTRACTIVE,
@@ -225,7 +230,9 @@ class Renderer:
             return [*self.codec.text(STARTER.data_prefix + example.answer), end]
         if not any(example.section_gold):
             return [none, end]
-        return [*(label for label, good in zip(labels, gold, strict=True) if good), end]
+        named = [label for label, good in zip(labels, gold, strict=True) if good]
+        # One sentence settles that a section is to be read.
+        return [*(named[:1] if example.mode == "joint" else named), end]
 
     def render_text(self, sentences: list[str], max_tokens: int, *, repeat: bool) -> Rendered:
         """Render plain text; with `repeat`, a stretch of it comes a second time, to be copied."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from engine.agent.prompts import STARTER
 from trainer.gguf.importing import import_checkpoint
 from trainer.gguf.parity import Parity
 from trainer.gguf.writer import FileInfo, FloatType
@@ -32,7 +33,7 @@ class ExportInfo:
         "them. Trained from scratch for Palimpsest; not a general assistant."
     )
     license: str = "cc-by-sa-4.0"
-    prompt_set: str = "starter-1"
+    prompt_set: str = STARTER.name
     modes: tuple[str, ...] = ("extractive",)
     chunk_tokens: int = 256
     memory_tokens: int = 224

@@ -8,11 +8,12 @@ layers and lays circuits out in the weights. Parameter names are those of
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers import Qwen2Config
 
 from trainer.tokens import NUM_MEMORY_LABELS, NUM_SECTION_LABELS, VOCABULARY_SIZE, Codec
 
@@ -37,6 +38,18 @@ class Shape:
     def __post_init__(self) -> None:
         if self.hidden % self.heads or self.heads % self.kv_heads:
             raise ValueError("heads must divide the hidden size and be a multiple of kv_heads")
+
+    @classmethod
+    def of(cls, config: Qwen2Config) -> Self:
+        """The sizes in transformers' config."""
+        return cls(
+            hidden=config.hidden_size,
+            layers=config.num_hidden_layers,
+            intermediate=config.intermediate_size,
+            heads=config.num_attention_heads,
+            kv_heads=config.num_key_value_heads,
+            vocabulary=config.vocab_size,
+        )
 
     @property
     def head_size(self) -> int:

@@ -40,7 +40,7 @@ class Course:
     min_steps: int = 60
     max_steps: int = 120
     least_needles: float = 0.35
-    max_tokens: int = 420
+    max_tokens: int = 480
     batch_tokens: int = 2_048
     batches_per_step: int = 4
 
@@ -73,7 +73,7 @@ class Progress:
         if foundation:
             shares = {"text": 0.45, "strings": 0.1, "read": 0.15, "answer": 0.3}
         else:
-            shares = {"text": 0.05, "strings": 0.04, "read": 0.56, "answer": 0.35}
+            shares = {"text": 0.05, "strings": 0.03, "read": 0.46, "answer": 0.32, "joint": 0.14}
         return RoundPlan(
             token_shares=shares,
             max_sentences=LEVELS[self.level],

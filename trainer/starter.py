@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,10 +21,12 @@ from trainer.gguf_export import ExportInfo, export
 from trainer.lists import TRAINING_LISTS, with_corpus_words
 from trainer.model import Shape, StarterModel
 from trainer.rl.errors import RunError
+from trainer.rl.starter_file import StarterFile
+from trainer.stages import LEVELS, Progress
 from trainer.tasks import Mix, TaskMaker
 from trainer.text import TextSource
 from trainer.tokens import Codec, train_tokenizer
-from trainer.training import Settings, Training, save_atomically
+from trainer.training import Settings, Training, checkpoint_state, save_atomically
 
 logger = logging.getLogger(__name__)
 
@@ -92,30 +95,48 @@ def export_checkpoint(work: Path, output: Path, info: ExportInfo, *, num_prompts
     return export(model, codec, output, info, prompts)
 
 
-def take_over(finished: Path, work: Path, step: int) -> None:
-    """Begin a work folder with what another one has learnt, as if that had come to `step` of its course.
+def take_over(finished: Path, work: Path, settings: Settings, step: int) -> None:
+    """Begin a work folder with what a model has learnt, as if that had come to `step` of its course.
 
     The learning rate is that of the step, so that a finished model learns on. A work folder that holds a checkpoint is
     left as it is: the same command continues it.
 
     Args:
-        finished: work folder of the other run.
+        finished: work folder of the other run; or the model as a GGUF file, whose optimizers and averages begin anew.
         work: work folder to begin.
+        settings: of the run to begin.
         step: optimizer steps that count as done.
 
     Raises:
         RunError: the other folder holds no checkpoint.
+        ModelError: the file is not the starter model with unquantised weights.
     """
     theirs, ours = (folder / "run" / "checkpoint.pt" for folder in (finished, work))
     if ours.exists():
         return
-    if not theirs.exists():
+    if finished.is_dir() and not theirs.exists():
         raise RunError(f"{finished} holds no run of the starter model.", hint="Name its work folder.")
-    state = torch.load(theirs, weights_only=False)
-    state["progress"].update(step=step, level_step=step)
     ours.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(finished / "tokenizer.json", work / "tokenizer.json")
+    if finished.is_dir():
+        state = torch.load(theirs, weights_only=False)
+        shutil.copyfile(finished / "tokenizer.json", work / "tokenizer.json")
+    else:
+        state = _state_of_file(StarterFile(finished), settings, work / "tokenizer.json")
+    state["progress"].update(step=step, level_step=step)
     save_atomically(state, ours)
+
+
+def _state_of_file(file: StarterFile, settings: Settings, tokenizer: Path) -> dict[str, Any]:
+    """What a checkpoint holds, from a GGUF file; its tokenizer is written."""
+    model = StarterModel(Shape.of(file.config()))
+    file.load_tensors(model)
+    file.tokenizer().save(str(tokenizer))
+    return checkpoint_state(
+        model,
+        settings.optimizers(model),
+        random.Random(settings.seed),
+        Progress(level=len(LEVELS) - 1),
+    )
 
 
 def train(corpus: Path, work: Path, settings: Settings, *, minutes: float) -> Training:

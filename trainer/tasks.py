@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.agent.prompts import STARTER
 from engine.evaluation.facts import Fact, FactGenerator
 from trainer.corpus import NaturalQuestion
 from trainer.examples import Example
@@ -75,7 +76,7 @@ class TaskMaker:
         ask = self._ask(kind)
         here = () if absent else ask.gold
         distractors = self._distractors(ask, num_sentences - len(here))
-        section, gold = self._section(here, distractors, num_sentences, ask)
+        section, gold = self._section(here, distractors, num_sentences, [ask])
         # Beside an absent answer the memory often holds the true sentence already.
         keep = ask.gold if absent and rng.random() < 0.5 else ()
         memory, memory_gold = self._memory(keep, ask)
@@ -86,6 +87,37 @@ class TaskMaker:
             memory=memory,
             section=section,
             memory_gold=memory_gold,
+            section_gold=gold,
+        )
+
+    def joint(self, num_sentences: int) -> Example:
+        """Draw a look at a section for several questions at once, at most one of which is answered in it.
+
+        What resembles the answer is to be named too: a section that is read in vain costs little, one that is passed
+        over is lost, and the readings that follow tell the two apart.
+        """
+        rng, mix = self.rng, self.mix
+        kinds = ("needle", "topic", "cloze", "natural")
+        weights = [getattr(mix, kind) for kind in kinds]
+        asks = [
+            self._ask(kind) for kind in rng.choices(kinds, weights, k=rng.randint(2, STARTER.max_questions))
+        ]
+        named: list[str] = []
+        if rng.random() >= mix.none_share:
+            alike = asks[0].look_alikes if asks[0].kind == "needle" else ()
+            named = [*asks[0].gold, *rng.sample(alike, min(len(alike), rng.choice((0, 0, 1, 2))))]
+        facts = [self.facts.fact().statement for _ in range(rng.choice((0, 0, 1, 2, 3)))]
+        others = [fact for fact in facts if not any(_matches(ask.forbidden, fact) for ask in asks)]
+        section, gold = self._section(
+            named, others[: max(0, num_sentences - len(named))], num_sentences, asks
+        )
+        rng.shuffle(asks)
+        return Example(
+            kind="joint" if named else "joint-none",
+            mode="joint",
+            question=asks[0].question,
+            companions=tuple(ask.question for ask in asks[1:]),
+            section=section,
             section_gold=gold,
         )
 
@@ -115,6 +147,8 @@ class TaskMaker:
         )
 
     def _ask(self, kind: str) -> _Ask:
+        if kind == "natural" and self.natural_questions:
+            return self._ask_natural()
         if kind == "topic":
             return self._ask_topic()
         if kind == "cloze":
@@ -198,12 +232,12 @@ class TaskMaker:
         return chosen[:limit]
 
     def _section(
-        self, gold: Sequence[str], distractors: Sequence[str], size: int, ask: _Ask
+        self, gold: Sequence[str], distractors: Sequence[str], size: int, asks: Sequence[_Ask]
     ) -> tuple[tuple[str, ...], tuple[bool, ...]]:
         """Scatter gold sentences and distractors over a run of ordinary text."""
         room = max(0, size - len(gold) - len(distractors))
         ordinary = self.text.run(room) if room else []
-        ordinary = [s for s in ordinary if not _matches(ask.forbidden, s) and s not in gold]
+        ordinary = [s for s in ordinary if s not in gold and not any(_matches(a.forbidden, s) for a in asks)]
         items = [(sentence, False) for sentence in ordinary]
         for sentence, good in [(s, True) for s in gold] + [(s, False) for s in distractors]:
             items.insert(self.rng.randint(0, len(items)), (sentence, good))
@@ -240,7 +274,7 @@ class TaskMaker:
             answer=None,
         )
         here = statements[kept:][:size]
-        section, gold = self._section(here, self._distractors(ask, size - len(here)), size, ask)
+        section, gold = self._section(here, self._distractors(ask, size - len(here)), size, [ask])
         memory, memory_gold = self._memory(statements[:kept], ask)
         return Example(
             kind="multi",

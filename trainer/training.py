@@ -54,6 +54,10 @@ class Settings:
     checkpoint_s: float = 240.0
     log_s: float = 30.0
 
+    def optimizers(self, model: StarterModel) -> list[torch.optim.Optimizer]:
+        """New optimizers of a model's parameters, with these rates."""
+        return build_optimizers(model, muon_lr=self.muon_lr, table_lr=self.table_lr, vector_lr=self.vector_lr)
+
 
 class NonFiniteLoss(RuntimeError):
     """Several steps in a row gave no finite loss."""
@@ -67,6 +71,19 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
         handle.flush()
         os.fsync(handle.fileno())
     partial.replace(path)
+
+
+def checkpoint_state(
+    model: StarterModel, optimizers: list[torch.optim.Optimizer], rng: random.Random, progress: Progress
+) -> dict[str, Any]:
+    """All that a run needs to go on from between two rounds."""
+    return {
+        "model": model.state_dict(),
+        "shape": asdict(model.shape),
+        "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+        "rng": rng.getstate(),
+        "progress": progress.as_dict(),
+    }
 
 
 def _allowed_tokens(codec: Codec) -> dict[str, Tensor]:
@@ -103,12 +120,7 @@ class Training:
         self.rounds = make_rounds(self.rng)
         self.model: StarterModel = build_model(settings.shape, codec, settings.seed)
         lay_out(self.model, codec)
-        self.optimizers = build_optimizers(
-            self.model,
-            muon_lr=settings.muon_lr,
-            table_lr=settings.table_lr,
-            vector_lr=settings.vector_lr,
-        )
+        self.optimizers = settings.optimizers(self.model)
         self.parameters = list(self.model.parameters())
         # The number of threads within an operation is a setting of the calling thread.
         self.pool = ThreadPoolExecutor(
@@ -128,14 +140,7 @@ class Training:
     def save(self) -> None:
         """Write a checkpoint; call between rounds only, where no drawn batch is pending."""
         save_atomically(
-            {
-                "model": self.model.state_dict(),
-                "shape": asdict(self.settings.shape),
-                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-                "rng": self.rng.getstate(),
-                "progress": self.progress.as_dict(),
-            },
-            self.checkpoint,
+            checkpoint_state(self.model, self.optimizers, self.rng, self.progress), self.checkpoint
         )
 
     def _load(self) -> None:

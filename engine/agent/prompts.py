@@ -272,12 +272,16 @@ STANDARD = PromptSet(
 """For instruction-tuned models of any family."""
 
 STARTER = PromptSet(
-    name="starter-1",
+    name="starter-2",
     modes=(Mode.EXTRACTIVE, Mode.PARALLEL),
     extractive="<|read|><|q|>{question}<|memory|>{memory}<|section|>{section}",
+    joint="<|read|>{questions}<|memory|><|section|>{section}",
+    joint_names_sentences=True,
     answer="<|answer|><|q|>{question}<|memory|>{memory}",
     sentence_item="{text}{label}",
     memory_item="{text}{label}",
+    question_item="<|q|>{text}",
+    joint_item="{text}{label}",
     sentence_label="<|s{n}|>",
     memory_label="<|m{n}|>",
     label_separator="",
@@ -287,11 +291,23 @@ STARTER = PromptSet(
     data_prefix=" ",
     max_sentences=64,
     max_items=8,
+    max_questions=8,
 )
 """For the bundled model: labels are single special tokens and stand behind their sentence, so that the label can
 attend back over it; data starts with a space, so that a word has the same tokens wherever it stands."""
 
-BUILT_IN: Mapping[str, PromptSet] = {prompts.name: prompts for prompts in (STANDARD, STARTER)}
+STARTER_1 = dataclasses.replace(
+    STARTER,
+    name="starter-1",
+    joint="",
+    joint_names_sentences=False,
+    question_item=STANDARD.question_item,
+    joint_item=STANDARD.joint_item,
+    max_questions=STANDARD.max_questions,
+)
+"""The same for the bundled model's first versions, which were taught one question at a time."""
+
+BUILT_IN: Mapping[str, PromptSet] = {prompts.name: prompts for prompts in (STANDARD, STARTER, STARTER_1)}
 
 
 def load_prompt_set(path: Path) -> PromptSet:

@@ -1,9 +1,11 @@
 """The prompts stay what they are, and our idea of each family's format is llama.cpp's idea too."""
 
 import ctypes
+import hashlib
 
 import pytest
 
+from engine.agent.prompts import STARTER_1
 from engine.backends.native import library
 from engine.backends.tokenization import utf8_safe
 from tests.golden import rendering
@@ -30,6 +32,12 @@ def test_prompts_are_the_golden_ones(family: str) -> None:
     assert rendering.golden_text(family) == golden, (
         "python -m tests.golden.rendering, and look at the difference"
     )
+
+
+def test_the_first_starters_prompts_have_not_changed() -> None:
+    # Part of the identity of a run: with another digest, a reading that such a file began would not go on.
+    digest = hashlib.sha256(STARTER_1.digest().encode()).hexdigest()
+    assert digest.startswith("34f958400fca4ba8")
 
 
 @pytest.mark.parametrize("family", BUILT_IN)

@@ -7,6 +7,7 @@ import gguf
 import pytest
 import torch
 
+from engine.agent.prompts import STARTER
 from engine.errors import ParityError
 from trainer.gguf.rope import Rope
 from trainer.gguf_export import ExportInfo, as_transformers, export
@@ -55,7 +56,7 @@ def test_export_agrees_through_llama_cpp(
     assert parity.nmse < 1e-4
     assert parity.top1_agreement > 0.97
     fields = gguf.GGUFReader(path).fields
-    assert fields["palimpsest.prompt_set"].contents() == "starter-1"
+    assert fields["palimpsest.prompt_set"].contents() == STARTER.name
     assert fields["palimpsest.modes"].contents() == ["extractive"]
     assert fields["palimpsest.chunk_tokens"].contents() == 300
     assert fields["tokenizer.ggml.pre"].contents() == "qwen2"

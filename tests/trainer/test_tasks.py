@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from engine.agent.prompts import STARTER
 from trainer.batching import RoundPlan
 from trainer.examples import Example, Renderer
 from trainer.starter import DataSource
@@ -36,6 +37,23 @@ def test_answers_stand_verbatim_in_a_gold_item(source: DataSource) -> None:
         else:
             assert any(example.answer in sentence for sentence in gold)
     assert 20 < num_none < 90
+
+
+def test_a_joint_gate_names_a_sentence_for_one_of_its_questions(source: DataSource, codec: Codec) -> None:
+    rounds = source.rounds(random.Random(3))
+    seen = {"joint": 0, "joint-none": 0}
+    for _ in range(200):
+        example = rounds.tasks.joint(6)
+        seen[example.kind] += 1
+        assert 1 <= len(example.companions) <= STARTER.max_questions - 1
+        assert any(example.section_gold) == (example.kind == "joint")
+        rendered = rounds.renderer.render(example, shuffle_labels=False)
+        shown = codec.decode(rendered.ids)
+        assert shown.count("<|q|>") == len(example.companions) + 1
+        (first, *_) = [n + 1 for n, good in enumerate(example.section_gold) if good] or [0]
+        reply = codec.decode([token for _, token in rendered.reply])
+        assert reply == (f"<|s{first}|><|end|>" if first else "<|none|><|end|>")
+    assert min(seen.values()) > 50
 
 
 def test_an_example_without_flags_for_each_sentence_is_refused() -> None:
@@ -111,7 +129,7 @@ def test_answers_keep_the_tokens_of_the_sentence(codec: Codec) -> None:
 
 def test_rounds_are_deterministic_and_targets_line_up(source: DataSource, codec: Codec) -> None:
     plan = RoundPlan(
-        token_shares={"text": 0.2, "read": 0.5, "answer": 0.3},
+        token_shares={"text": 0.2, "read": 0.4, "answer": 0.3, "joint": 0.1},
         max_sentences=3,
         batch_tokens=1_024,
         num_batches=3,

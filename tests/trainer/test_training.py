@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainer.model import Shape
+from engine.errors import ModelNotFoundError
+from trainer.model import Shape, StarterModel
 from trainer.rl.errors import RunError
+from trainer.rl.starter_file import StarterFile
 from trainer.stages import LEVELS, Course, Progress
 from trainer.starter import DataSource, take_over
 from trainer.tokens import Codec
 from trainer.training import Settings, Training
+
+BUNDLED = Path(__file__).parents[2] / "resources" / "models" / "palimpsest-starter.gguf"
 
 
 def _settings(codec: Codec) -> Settings:
@@ -45,17 +49,40 @@ def test_a_finished_run_learns_on_in_another_folder(
     shutil.copyfile(work / "tokenizer.json", tmp_path / "tokenizer.json")
     finished = Training(_settings(codec), tmp_path / "run", codec, source.rounds)
     finished.run(steps=16)
-    take_over(tmp_path, tmp_path / "on", 40)
+    settings = _settings(codec)
+    take_over(tmp_path, tmp_path / "on", settings, 40)
     on = Training(_settings(codec), tmp_path / "on" / "run", codec, source.rounds)
     assert (on.progress.step, on.progress.tokens) == (40, finished.progress.tokens)
     for name, value in finished.model.state_dict().items():
         assert torch.equal(value, on.model.state_dict()[name]), name
     on.run()
-    take_over(tmp_path, tmp_path / "on", 40)  # the same command once more: it goes on where it was
+    take_over(tmp_path, tmp_path / "on", settings, 40)  # the same command once more: it goes on where it was
     again = Training(_settings(codec), tmp_path / "on" / "run", codec, source.rounds)
     assert again.progress.step == on.progress.step >= 48
+    (tmp_path / "none").mkdir()
     with pytest.raises(RunError, match="holds no run"):
-        take_over(tmp_path / "none", tmp_path / "other", 40)
+        take_over(tmp_path / "none", tmp_path / "other", settings, 40)
+
+
+def test_the_bundled_model_learns_on(work: Path, tmp_path: Path) -> None:
+    settings = Settings(course=Course(total_steps=3_002, batch_tokens=512))
+    take_over(BUNDLED, tmp_path, settings, 3_000)
+    codec = Codec.load(tmp_path / "tokenizer.json")
+    source = DataSource(work, codec)
+    training = Training(settings, tmp_path / "run", codec, source.rounds)
+    assert (training.progress.step, LEVELS[training.progress.level]) == (3_000, LEVELS[-1])
+    weights = StarterFile(BUNDLED)
+    expected = StarterModel(Shape.of(weights.config()))
+    weights.load_tensors(expected)
+    for name, value in expected.state_dict().items():
+        assert torch.equal(value, training.model.state_dict()[name]), name
+    training.run()
+    assert training.progress.step >= 3_002
+    # What was learnt is there: its sentences are found from the first step on.
+    assert training.progress.averages["flag-no"] > 0
+    assert training.losses["reply"] < 2.0
+    with pytest.raises(ModelNotFoundError):
+        take_over(tmp_path / "none.gguf", tmp_path / "other", settings, 1)
 
 
 def test_a_level_is_left_when_mastered_or_held_long_enough() -> None:

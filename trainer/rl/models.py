@@ -282,6 +282,7 @@ def _load_starter(path: Path) -> Policy:
     model = Qwen2ForCausalLM(file.config())
     model.set_attn_implementation(PACKED)
     file.load_tensors(model)
+    model.tie_weights()
     fields = file.fields
     end_id = int(fields["tokenizer.ggml.eos_token_id"])
     return Policy(

@@ -84,7 +84,7 @@ class StarterFile:
         )
 
     def load_tensors(self, model: nn.Module) -> None:
-        """Fill a model of `config` with the weights.
+        """Fill a model of `config` with the weights; a head of its own that is tied is left to the caller to tie.
 
         Raises:
             CheckpointError: a tensor is missing.
@@ -111,7 +111,6 @@ class StarterFile:
         if stored:
             raise UnsupportedCheckpointError(f"{name_of_file} holds an unknown tensor: {min(stored)}.")
         model.load_state_dict(state, strict=False)
-        model.tie_weights()  # type: ignore[operator]
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that `trainer.tokens.train_tokenizer` made, from what the file holds of it."""
