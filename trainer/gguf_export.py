@@ -27,7 +27,7 @@ class ExportInfo:
     """What the file says of itself beyond shape and tokenizer."""
 
     name: str = "Palimpsest Starter"
-    version: str = "1"
+    version: str = "2"
     description: str = (
         "Finds the sentences of a document that answer a question, and copies the answer out of "
         "them. Trained from scratch for Palimpsest; not a general assistant."

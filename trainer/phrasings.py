@@ -165,6 +165,7 @@ class Phraser:
         owned, link = self._owned(), rng.choice(_LINKS)
         if rng.random() < 0.2:
             link = f"{rng.choice(self.words)} {rng.choice(('as', 'at', 'to', 'of', 'by', 'for', 'in'))}"
+            link = rng.choice(("", "", "is ", "was ", "has been ")) + link
         adverb = f"{self._adverb()} " if rng.random() < 0.2 else ""
         value = f"{rng.choice(_BEFORE_VALUE)} {{value}}" if rng.random() < 0.12 else self._bare_value()
         verb = rng.choice(_TAKES) if rng.random() < 0.6 else rng.choice(self.words)
@@ -222,6 +223,9 @@ class Phraser:
         )
         had = rng.choice(("", "", "had ", "has ", "once ", "may have ", f"{self._adverb()} "))
         was = rng.choice(("was", "has been", "had been", "got", "is", "will be", "was to be", "came out"))
+        if rng.random() < 0.25:
+            # Any word may stand between the name and what was done; it is no part of the name.
+            had, was = f"{rng.choice(self.words)} ", f"{was} {rng.choice(self.words)}"
         return rng.choice(
             (
                 f"{{value}} {had}{{verb}} {thing}",

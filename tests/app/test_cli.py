@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from app.cli import run
+from engine.agent.events import Purpose
 from engine.models.catalogue import BUNDLED
-from engine.paths import DATA_DIR_VARIABLE
+from engine.paths import DATA_DIR_VARIABLE, data_dir, trace_database
+from engine.traces.store import TraceStore
 
 pytestmark = pytest.mark.skipif(not BUNDLED.is_file(), reason="the bundled model is not in this checkout")
 
@@ -225,6 +227,22 @@ def test_several_questions_share_a_pass(call: Call, book: Path, tmp_path: Path) 
     assert len(call("runs", "--json")) == 4
     text = call("ask", book, "-q", QUESTION, "-q", "Who painted the boats?", "--quiet")
     assert text.index(QUESTION) < text.index("Who painted")
+
+
+def test_one_look_at_a_chunk_serves_all_questions(call: Call, book: Path) -> None:
+    questions = [QUESTION, "Who keeps the library's key?", "When was Arlow chapel painted?"]
+    asked = [part for question in questions for part in ("-q", question)]
+    shared, apart = (call("ask", book, *asked, *more, "--json", "--quiet") for more in ((), ("--apart",)))
+    assert [result["answer"] for result in shared] == [result["answer"] for result in apart]
+    assert shared[0]["answer"] == "Ansel Brodersen"
+    with TraceStore(trace_database(data_dir())) as store:
+        num_chunks = len(list(store.steps(apart[0]["run_id"])))
+        calls = [list(store.calls(result["run_id"])) for result in shared]
+    for of_one in calls:
+        # What the gate was asked stands in the trace of every question that it was asked for.
+        assert sum(call.purpose is Purpose.GATE for call in of_one) == num_chunks
+    num_reads = sum(call.purpose is Purpose.READ for of_one in calls for call in of_one)
+    assert len(questions) <= num_reads < len(questions) * num_chunks / 2
 
 
 def test_every_mode_that_the_model_offers_reads(call: Call, book: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from engine.agent.prompts import STARTER
 from engine.backends.llamacpp import LlamaCppBackend
 from tests.trainer.processes import Trainer
 from tests.trainer.rl.talks import make_group
@@ -82,7 +83,7 @@ def test_a_run_leaves_metrics_rollouts_and_a_policy(tmp_path: Path) -> None:
     report = export_run(tmp_path, tmp_path / "trained.gguf")
     assert report.parity.kind == "f16"
     backend = LlamaCppBackend(tmp_path / "trained.gguf")
-    assert (backend.info.prompt_set, backend.info.chunk_tokens) == ("starter-1", 256)
+    assert (backend.info.prompt_set, backend.info.chunk_tokens) == (STARTER.name, 256)
     backend.close()
     with pytest.raises(RunError, match="Step 7"):
         list(show_rollouts(tmp_path, step=7))
