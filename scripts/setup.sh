@@ -6,7 +6,8 @@
 #   sh scripts/setup.sh dev,desktop,train      to work on it and to train models
 #
 # The first run compiles llama.cpp: about eight minutes on two cores. A later run does nothing unless pyproject.toml or
-# constraints.txt changed. PYTHON names another interpreter; CMAKE_ARGS goes to llama.cpp's build (for a GPU).
+# constraints.txt changed. PYTHON names another interpreter; CMAKE_ARGS goes to llama.cpp's build (for a GPU), which is
+# then compiled anew and stays so.
 set -eu
 cd "$(dirname "$0")/.."
 extras=${1:-}
@@ -49,6 +50,16 @@ find_python() {
     done
 }
 
+# compiler_flags: what the C++ compiler needs, beside the user's own flags, to make a llama.cpp that works.
+#
+# GCC's header for AMX, up to GCC 12 at least, tells the compiler of eight of the 64 bytes that configure the tiles; the other
+# stores are dropped as dead, and the first product of a quantised matrix ends in an illegal instruction (docs/log.md).
+compiler_flags() {
+    if echo 'int x;' | "${CXX:-c++}" -x c++ -Werror -fno-dse -c -o /dev/null - 2>/dev/null; then
+        echo "-fno-dse"
+    fi
+}
+
 python=$(find_python)
 [ -n "$python" ] || fail "Python 3.11 or newer is needed; install it, or name it: PYTHON=/path/to/python sh scripts/setup.sh"
 
@@ -64,7 +75,9 @@ for name in ("pyproject.toml", "constraints.txt"):
 print(digest.hexdigest())
 END
 )
-if [ -x .venv/bin/palimpsest ] && [ "$(cat "$stamp" 2>/dev/null)" = "$state" ]; then
+built=.venv/.llama-cpp-build # how llama.cpp was compiled: CMAKE_ARGS, then flags of the compiler
+if [ -x .venv/bin/palimpsest ] && [ "$(cat "$stamp" 2>/dev/null)" = "$state" ] && [ -f "$built" ] &&
+    [ "${CMAKE_ARGS:-$(sed -n 1p "$built")}" = "$(sed -n 1p "$built")" ]; then
     exit 0
 fi
 
@@ -76,7 +89,8 @@ if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2
     "$python" -m venv --clear .venv
 fi
 
-if ! .venv/bin/python -c 'import importlib.metadata as m; m.version("llama-cpp-python")' 2>/dev/null; then
+is_installed() { .venv/bin/python -c 'import importlib.metadata as m; m.version("llama-cpp-python")' 2>/dev/null; }
+if ! is_installed; then
     if ! command -v "${CC:-cc}" >/dev/null || ! command -v "${CXX:-c++}" >/dev/null; then
         apt_install gcc g++ libc6-dev || fail "A C and a C++ compiler are needed to build llama.cpp; install gcc and g++ and run this again."
     fi
@@ -84,8 +98,19 @@ if ! .venv/bin/python -c 'import importlib.metadata as m; m.version("llama-cpp-p
 fi
 
 CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
-export CMAKE_BUILD_PARALLEL_LEVEL
-.venv/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e ".${extras:+[$extras]}"
+CMAKE_ARGS=${CMAKE_ARGS:-$(sed -n 1p "$built" 2>/dev/null || true)}
+flags=$(compiler_flags)
+CXXFLAGS="${CXXFLAGS:-} $flags"
+export CMAKE_BUILD_PARALLEL_LEVEL CMAKE_ARGS CXXFLAGS
+build=$(printf '%s\n%s' "$CMAKE_ARGS" "$flags")
+pip_install() { .venv/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt "$@"; }
+
+if [ "$(cat "$built" 2>/dev/null)" != "$build" ] && { is_installed || [ -n "$CMAKE_ARGS" ]; }; then
+    # pip keeps what it compiled by version alone, whatever the flags were.
+    pip_install --force-reinstall --no-deps --no-cache-dir --no-binary llama-cpp-python llama-cpp-python
+fi
+pip_install -e ".${extras:+[$extras]}"
+echo "$build" >"$built"
 
 # Qt's wheels leave the system's own libraries to the system.
 case ",$extras," in *,desktop,*)
