@@ -2,8 +2,8 @@
 
 One chat request a chunk, one after the other, the whole memory written anew each time (arXiv 2507.02259). Nothing of
 the engine is used but its wording and its cuts, so that both sides read the same text. `Llama` keeps what it always
-keeps, the KV of the longest common prefix, and flash attention is switched on, which is not its default but is faster
-on most machines: a slow baseline would buy the ratio.
+keeps, the KV of the longest common prefix, and flash attention is off, which is its default and faster for replies as
+long as a memory on a CPU (docs/log.md): a slow baseline would buy the ratio.
 """
 
 import time
@@ -78,7 +78,7 @@ class Baseline:
             n_batch=batch_tokens,
             n_ubatch=batch_tokens,
             n_gpu_layers=num_gpu_layers,
-            flash_attn=True,
+            flash_attn=num_gpu_layers != 0,
             verbose=False,
         )
 

@@ -149,7 +149,7 @@ class Session:
             store = stack.enter_context(self._store())
             kept = [ref for ref in files if isinstance(ref, str)]
             documents = [opened[ref] if isinstance(ref, Path) else _loaded(store, ref) for ref in files]
-            backend, prompts, place = stack.enter_context(self._model(self._choice.model))
+            backend, prompts, place = stack.enter_context(self._model(self._choice.model, options.mode))
             config = _config(backend, prompts, options)
             plans = make_plans(
                 documents, questions, config=config, prompts=prompts, backend=backend, is_joint=options.joint
@@ -172,8 +172,9 @@ class Session:
             engine.cancel.Cancelled: after the token was cancelled.
             engine.errors.PalimpsestError: the model cannot be opened or failed, or the settings do not fit it.
         """
-        with self._model(self._choice.model) as (backend, prompts, _):
-            config = _config(backend, prompts, options or ReadingOptions())
+        options = options or ReadingOptions()
+        with self._model(self._choice.model, options.mode) as (backend, prompts, _):
+            config = _config(backend, prompts, options)
             rates = measure_rates(backend, prompts, config, cancel=self._cancel)
             return Measurement(model=backend.info, config=config, rates=rates)
 
@@ -406,8 +407,10 @@ class Session:
         return TraceStore(trace_database(self._folder))
 
     @contextmanager
-    def _model(self, wanted: str | None) -> Iterator[tuple[Backend, PromptSet, str]]:
-        """The model, its wording, and where it is to be found again."""
+    def _model(
+        self, wanted: str | None, mode: Mode | None = None
+    ) -> Iterator[tuple[Backend, PromptSet, str]]:
+        """The model, set up for the reading mode; its wording, and where it is to be found again."""
         choice = self._choice
         if choice.vllm is not None:
             with vllm_served(
@@ -433,6 +436,7 @@ class Session:
                 num_threads=choice.num_threads,
                 num_sequences=choice.num_sequences,
                 kv_type=choice.kv_type,
+                writes_long=mode is Mode.FAITHFUL,
             ),
         )
         with closing(backend):
@@ -452,7 +456,7 @@ class Session:
                 f"The run {run.run_id} was read by a model behind a server ({run.model_path.removeprefix(_SERVED)}).",
                 hint="Name it again, with --server, or with --vllm and --model.",
             )
-        with self._model(wanted) as (backend, prompts, _):
+        with self._model(wanted, run.spec.config.mode) as (backend, prompts, _):
             yield backend, prompts
 
 

@@ -25,6 +25,7 @@ class RuntimeSettings:
     num_sequences: int
     is_unified: bool
     kv_type: KvType
+    flash_attention: bool
 
 
 def choose_copies(size_bytes: int, wishes: Wishes, *, uses_gpu: bool) -> int:
@@ -60,6 +61,8 @@ def choose_settings(
       attention over everybody's cells: 30-40 % of the prefill rate of small models (docs/log.md).
     * Keys and values stay F16 as long as a window takes less than a quarter of the free memory: Q8_0 halves the prefill
       rate of models with small heads on a CPU.
+    * Flash attention, except for long replies on a CPU: without it prompts are computed at two thirds of the rate and
+      replies at two to three times the rate (docs/log.md).
 
     Args:
         model: the model.
@@ -75,10 +78,12 @@ def choose_settings(
         num_sequences = _MAX_SEQUENCES
     else:
         num_sequences = int(_SHARE_FOR_SEQUENCES * free / max(1, window_bytes))
+    kv_type = wishes.kv_type or kv_type
     return RuntimeSettings(
         num_threads=_num_threads(wishes),
         batch_tokens=wishes.batch_tokens or (_GPU_BATCH_TOKENS if uses_gpu else _CPU_BATCH_TOKENS),
         num_sequences=wishes.num_sequences or max(1, min(_MAX_SEQUENCES, num_sequences)),
         is_unified=uses_gpu if wishes.is_unified is None else wishes.is_unified,
-        kv_type=wishes.kv_type or kv_type,
+        kv_type=kv_type,
+        flash_attention=uses_gpu or kv_type != "f16" or not wishes.writes_long,
     )

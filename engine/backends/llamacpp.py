@@ -104,6 +104,7 @@ class LlamaCppBackend:
                 ("sequences", settings.num_sequences),
                 ("cache", "one pool" if settings.is_unified else "one a sequence"),
                 ("kv type", settings.kv_type),
+                ("flash attention", "yes" if settings.flash_attention else "no"),
                 ("batch tokens", settings.batch_tokens),
             ),
         )
@@ -197,6 +198,7 @@ def _open_context(model: NativeModel, window_tokens: int, settings: RuntimeSetti
             batch_tokens=batch_tokens,
             is_unified=settings.is_unified,
             kv_type=settings.kv_type,
+            flash_attention=settings.flash_attention,
             max_outputs=max(settings.num_sequences, min(1 + MAX_DRAFT_TOKENS, batch_tokens)),
         ),
     )

@@ -32,6 +32,7 @@ class ContextSettings:
         is_unified: one pool of cells for all sequences, so that a prefix is shared without a copy and sequences of
             different lengths fill one batch, but attention runs over everybody's cells; else a cache for each.
         kv_type: type of keys and values in the cache.
+        flash_attention: whether attention is computed block by block; quantised values need it.
         max_outputs: most tokens of one call whose logits are wanted.
     """
 
@@ -41,6 +42,7 @@ class ContextSettings:
     batch_tokens: int = 512
     is_unified: bool = False
     kv_type: KvType = "f16"
+    flash_attention: bool = True
     max_outputs: int = 1
 
 
@@ -85,6 +87,8 @@ class NativeContext:
         params.n_outputs_max = settings.max_outputs
         params.n_threads = params.n_threads_batch = settings.num_threads
         params.type_k = params.type_v = _KV_TYPES[settings.kv_type]
+        if not settings.flash_attention:
+            params.flash_attn_type = self._lib.LLAMA_FLASH_ATTN_TYPE_DISABLED  # else llama.cpp finds out
         params.no_perf = True
         params.swa_full = True  # a sliding window that was cut to size cannot be rolled back to a prefix
         with collected_errors():

@@ -16,6 +16,7 @@ class Wishes:
         num_sequences: conversations computed side by side.
         is_unified: see `engine.backends.native_context.ContextSettings`.
         kv_type: type of keys and values in the cache.
+        writes_long: whether replies are long, as where every chunk's memory is written anew.
     """
 
     num_threads: int | None = None
@@ -23,3 +24,4 @@ class Wishes:
     num_sequences: int | None = None
     is_unified: bool | None = None
     kv_type: KvType | None = None
+    writes_long: bool = False

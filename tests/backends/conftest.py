@@ -23,7 +23,7 @@ STARTER = Path(__file__).parents[2] / "resources" / "models" / "palimpsest-start
 WORDS = ("stone", "river", "Müller", "— and", "日本", "12", "wind 😀", "the", "\n", "<|s1|>")
 
 LAYOUTS = {
-    "tiny": Wishes(num_threads=1, num_sequences=1),
+    "tiny": Wishes(num_threads=1, num_sequences=1, writes_long=True),
     "starter": Wishes(num_threads=1, num_sequences=1),
     "parallel": Wishes(num_threads=1, num_sequences=4, is_unified=False),
     "unified": Wishes(num_threads=1, num_sequences=4, is_unified=True),

@@ -242,12 +242,19 @@ def test_settings_suit_model_and_memory(model: NativeModel) -> None:
     assert choose(2).num_sequences == 1
     assert (choose(35).kv_type, choose(2).kv_type) == ("f16", "q8_0")
     assert not choose(35).is_unified
+    assert choose(35).flash_attention
+    # Quantised values cannot be read without flash attention.
+    assert [choose(size, wishes=Wishes(writes_long=True)).flash_attention for size in (35, 2)] == [
+        False,
+        True,
+    ]
     gpu = choose_settings(model, 1000, Wishes(), uses_gpu=True)
     assert gpu.is_unified
+    assert choose_settings(model, 1000, Wishes(writes_long=True), uses_gpu=True).flash_attention
     assert gpu.batch_tokens > choose(35).batch_tokens
     wishes = Wishes(num_threads=3, batch_tokens=64, num_sequences=5, is_unified=True, kv_type="q8_0")
     assert choose(1000, wishes=wishes) == RuntimeSettings(
-        num_threads=3, batch_tokens=64, num_sequences=5, is_unified=True, kv_type="q8_0"
+        num_threads=3, batch_tokens=64, num_sequences=5, is_unified=True, kv_type="q8_0", flash_attention=True
     )
     model.free()
 
