@@ -27,6 +27,7 @@ def _parser(*, is_whole: bool) -> argparse.ArgumentParser:
     from trainer.gguf import command
     from trainer.gguf_export import ExportInfo
     from trainer.stages import Course
+    from trainer.tasks import Mix
 
     starter = commands.add_parser("starter", help="train the bundled model, or continue")
     starter.add_argument("--corpus", type=Path, required=True, help="folder with books/, corpora/")
@@ -41,6 +42,12 @@ def _parser(*, is_whole: bool) -> argparse.ArgumentParser:
         help="begin with what this other run, or this file of the starter model, has learnt",
     )
     starter.add_argument("--from-step", type=int, default=0, help="with --after: steps that count as done")
+    starter.add_argument(
+        "--natural",
+        type=float,
+        default=Mix().natural,
+        help="share of questions that people asked; default: %(default)s",
+    )
     export = commands.add_parser("export", help="write a checkpoint as GGUF, if the file agrees")
     export.add_argument("--work", type=Path, required=True, help="work folder of the run")
     export.add_argument("--output", type=Path, required=True, help="file to write or replace")
@@ -97,6 +104,7 @@ def _run_other(options: argparse.Namespace) -> int:
     from trainer.gguf_export import ExportInfo
     from trainer.stages import Course
     from trainer.starter import export_checkpoint, take_over, train
+    from trainer.tasks import Mix
     from trainer.training import Settings
 
     if options.command in ("import", "adapter"):
@@ -113,7 +121,8 @@ def _run_other(options: argparse.Namespace) -> int:
         except PalimpsestError as exc:
             sys.stderr.write(f"Error: {exc}\n")
             return training.EXIT_FAILED
-    train(options.corpus, options.work, settings, minutes=options.minutes)
+    mix = Mix().with_natural(options.natural)
+    train(options.corpus, options.work, settings, minutes=options.minutes, mix=mix)
     return 0
 
 

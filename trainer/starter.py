@@ -139,10 +139,12 @@ def _state_of_file(file: StarterFile, settings: Settings, tokenizer: Path) -> di
     )
 
 
-def train(corpus: Path, work: Path, settings: Settings, *, minutes: float) -> Training:
+def train(
+    corpus: Path, work: Path, settings: Settings, *, minutes: float, mix: Mix | None = None
+) -> Training:
     """Prepare and train; continues what the work folder holds."""
     codec = prepare(corpus, work)
-    source = DataSource(work, codec)
+    source = DataSource(work, codec, mix)
     training = Training(settings, work / "run", codec, source.rounds)
 
     def stop(*_: object) -> None:

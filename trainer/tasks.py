@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.agent.prompts import STARTER
 from engine.evaluation.facts import Fact, FactGenerator
@@ -20,7 +20,19 @@ from trainer.text import Cloze, TextSource, cloze, topic_question
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mix:
-    """Relative frequency of task kinds; `none_share` is the share of sections without an answer."""
+    """Relative frequency of task kinds.
+
+    Attributes:
+        needle: Readings for a generated fact.
+        multi: Readings for several values of one attribute.
+        topic: Readings for a sentence about some words.
+        cloze: Readings for a sentence with a gap.
+        natural: Readings for questions that people asked.
+        none_share: Share of sections without an answer.
+        memory_share: Share of memories with items kept in error.
+        natural_answers: Share of final questions that people asked.
+        cloze_answers: Share of final questions with a gap; the rest asks for generated facts.
+    """
 
     needle: float = 0.5
     multi: float = 0.04
@@ -29,6 +41,16 @@ class Mix:
     natural: float = 0.08
     none_share: float = 0.58
     memory_share: float = 0.4
+    natural_answers: float = 0.08
+    cloze_answers: float = 0.26
+
+    def with_natural(self, share: float) -> Mix:
+        """This mix with so large a share of questions that people asked, in readings and answers alike."""
+        kinds = ("needle", "multi", "topic", "cloze")
+        total = sum(getattr(self, kind) for kind in kinds)
+        scaled = {kind: (1 - share) * getattr(self, kind) / total for kind in kinds}
+        cloze_answers = (1 - share) * self.cloze_answers / (1 - self.natural_answers)
+        return replace(self, **scaled, natural=share, natural_answers=share, cloze_answers=cloze_answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +145,16 @@ class TaskMaker:
 
     def answer(self) -> Example:
         """Draw a final question over a memory."""
-        rng = self.rng
+        rng, mix = self.rng, self.mix
         roll = rng.random()
-        if roll < 0.66 or not self.natural_questions:
-            ask = self._ask_fact()
-        elif roll < 0.92:
+        if roll < mix.natural_answers and self.natural_questions:
+            if self.unanswerable and rng.random() < 0.12:
+                return self._answer_nothing()
+            ask = self._ask_natural()
+        elif roll < mix.natural_answers + mix.cloze_answers:
             ask = self._ask_cloze()
         else:
-            ask = self._ask_natural()
+            ask = self._ask_fact()
         absent = rng.random() < 0.17
         items = [(sentence, False) for sentence in self._distractors(ask, rng.choice((0, 1, 1, 2, 3)))]
         items = [item for item in items if not _matches(ask.forbidden, item[0])]
@@ -144,6 +168,18 @@ class TaskMaker:
             memory=tuple(sentence for sentence, _ in items),
             memory_gold=tuple(good for _, good in items),
             answer=None if absent else ask.answer,
+        )
+
+    def _answer_nothing(self) -> Example:
+        """A question that people asked of a passage that does not answer it."""
+        asked = self.rng.choice(self.unanswerable)
+        items = self.rng.sample(asked.sentences, min(len(asked.sentences), self.rng.choice((1, 1, 2, 3))))
+        return Example(
+            kind="answer-natural-none",
+            mode="answer",
+            question=asked.question,
+            memory=tuple(items),
+            memory_gold=(False,) * len(items),
         )
 
     def _ask(self, kind: str) -> _Ask:
@@ -302,7 +338,7 @@ class TaskMaker:
             if sentences == natural.sentences:
                 sentences = tuple(self.text.run(size))
             section = sentences[:size]
-            return self._natural_example(natural.question, section, (False,) * len(section), absent)
+            return self._natural_example(natural, section, (False,) * len(section), absent)
         else:
             order = list(range(len(natural.sentences)))
         if len(order) > size:
@@ -312,28 +348,52 @@ class TaskMaker:
         section = tuple(natural.sentences[i] for i in order)
         flags = tuple(i in gold for i in order)
         extra = size - len(section)
-        if extra > 0 and rng.random() < 0.6:
-            run = tuple(self.text.run(extra))
+        if extra > 0 and rng.random() < 0.7:
+            run = self._beside(natural, extra)
             front = rng.random() < 0.5
             section = run + section if front else section + run
-            flags = (False,) * extra + flags if front else flags + (False,) * extra
+            flags = (False,) * len(run) + flags if front else flags + (False,) * len(run)
         if not section:
             section, flags = (self.text.sentence(),), (False,)
-        return self._natural_example(natural.question, section, flags, not any(flags))
+        return self._natural_example(natural, section, flags, not any(flags))
+
+    def _beside(self, natural: NaturalQuestion, count: int) -> tuple[str, ...]:
+        """Sentences to stand beside a passage: of another one that was asked about, or ordinary ones."""
+        if self.rng.random() < 0.5:
+            return tuple(self.text.run(count))
+        other = self.rng.choice(self.natural_questions).sentences
+        answer = None if natural.answer is None else re.compile(re.escape(natural.answer))
+        return tuple(
+            sentence
+            for sentence in other[:count]
+            if sentence not in natural.sentences and not _matches(answer, sentence)
+        )
 
     def _natural_example(
-        self, question: str, section: Sequence[str], flags: Sequence[bool], absent: bool
+        self, natural: NaturalQuestion, section: Sequence[str], flags: Sequence[bool], absent: bool
     ) -> Example:
-        memory: tuple[str, ...] = ()
-        if self.rng.random() < self.mix.memory_share / 2:
-            memory = (self._ordinary_or_fact(),)
+        rng = self.rng
+        items: list[tuple[str, bool]] = []
+        if absent and rng.random() < 0.4:
+            items = [(natural.sentences[i], True) for i in natural.gold]
+        if rng.random() < self.mix.memory_share:
+            gold = {natural.sentences[i] for i in natural.gold}
+            passage = natural if rng.random() < 0.5 else rng.choice(self.natural_questions)
+            wrong = [sentence for sentence in passage.sentences if sentence not in gold]
+            items += [
+                (sentence, False) for sentence in rng.sample(wrong, min(len(wrong), rng.choice((1, 1, 2))))
+            ]
+            if not wrong:
+                items.append((self._ordinary_or_fact(), False))
+        items = [item for item in dict.fromkeys(items) if item[0] not in section]
+        rng.shuffle(items)
         return Example(
             kind="natural" + ("-none" if absent else ""),
             mode="read",
-            question=question,
-            memory=memory,
+            question=natural.question,
+            memory=tuple(sentence for sentence, _ in items),
+            memory_gold=tuple(good for _, good in items),
             section=tuple(section),
-            memory_gold=(False,) * len(memory),
             section_gold=tuple(flags),
         )
 

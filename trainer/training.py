@@ -41,6 +41,8 @@ class Settings:
         table_lr: Learning rate of the token table.
         vector_lr: Learning rate of norms and biases.
         seed: Of weights and data.
+        is_bfloat16: Whether products are computed in bfloat16, weights kept in float32; where the processor has
+            matrix units for it (AMX) several times as fast, elsewhere slower.
         checkpoint_s: Seconds between checkpoints.
         log_s: Seconds between lines of metrics.
     """
@@ -51,6 +53,7 @@ class Settings:
     table_lr: float = 0.01
     vector_lr: float = 0.01
     seed: int = 0
+    is_bfloat16: bool = field(default_factory=torch.cpu._is_amx_tile_supported)
     checkpoint_s: float = 240.0
     log_s: float = 30.0
 
@@ -208,14 +211,15 @@ class Training:
         layers = self.settings.shape.layers
         # Replies can only point at what labels know a layer earlier, so labels are taught there:
         # what they lean to, and not to forget their own name, which the reply is to repeat.
-        *early, last = self.model.model.taps(batch.ids, (layers - 2, layers - 1))
-        sources = {"matches": early[0], "flags": early[1], "names": early[1]}
-        logits = torch.cat(
-            [
-                self._choices(group, sources.get(group, last).flatten(0, 1)[batch.rows[where]])
-                for group, where in batch.group_slices.items()
-            ]
-        )
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.settings.is_bfloat16):
+            *early, last = self.model.model.taps(batch.ids, (layers - 2, layers - 1))
+            sources = {"matches": early[0], "flags": early[1], "names": early[1]}
+            logits = torch.cat(
+                [
+                    self._choices(group, sources.get(group, last).flatten(0, 1)[batch.rows[where]])
+                    for group, where in batch.group_slices.items()
+                ]
+            ).float()
         losses = F.cross_entropy(logits, batch.targets, reduction="none")
         loss = losses @ batch.weights
         gradients = torch.autograd.grad(loss, self.parameters)

@@ -8,6 +8,7 @@ from engine.agent.prompts import STARTER
 from trainer.batching import RoundPlan
 from trainer.examples import Example, Renderer
 from trainer.starter import DataSource
+from trainer.tasks import Mix
 from trainer.tokens import Codec
 
 
@@ -23,6 +24,29 @@ def test_read_examples(source: DataSource, size: int) -> None:
         assert not set(texts) & {
             s for s, good in zip(example.section, example.section_gold, strict=True) if not good
         }
+
+
+def test_questions_that_people_asked_get_their_share_of_readings_and_answers(source: DataSource) -> None:
+    tasks = source.rounds(random.Random(5)).tasks
+    tasks.mix = Mix().with_natural(0.6)
+    readings = [tasks.read(6) for _ in range(300)]
+    asked = [example for example in readings if example.kind.startswith("natural")]
+    assert 140 < len(asked) < 220
+    for example in asked:
+        texts = dict(zip(example.section, example.section_gold, strict=True))
+        assert len(texts) == len(example.section)
+        assert any(example.section_gold) != example.kind.endswith("-none")
+        assert not set(example.memory) & set(example.section)
+    assert any(any(example.memory_gold) for example in asked)  # what is known already is not found again
+    answers = [tasks.answer() for _ in range(300)]
+    assert 140 < sum("natural" in example.kind for example in answers) < 220
+
+
+def test_a_mix_with_more_of_one_kind_keeps_the_proportions_of_the_others() -> None:
+    mix = Mix().with_natural(0.4)
+    assert mix.needle + mix.multi + mix.topic + mix.cloze + mix.natural == pytest.approx(1)
+    assert mix.needle / mix.topic == pytest.approx(Mix().needle / Mix().topic)
+    assert mix.cloze_answers == pytest.approx(0.6 * Mix().cloze_answers / (1 - Mix().natural_answers))
 
 
 def test_answers_stand_verbatim_in_a_gold_item(source: DataSource) -> None:
