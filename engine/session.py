@@ -179,13 +179,16 @@ class Session:
             return Measurement(model=backend.info, config=config, rates=rates)
 
     @contextmanager
-    def opened(self) -> Iterator[tuple[Backend, PromptSet]]:
+    def opened(self, mode: Mode | None = None) -> Iterator[tuple[Backend, PromptSet]]:
         """The chosen model with its wording, for whoever asks it directly, such as an evaluation.
+
+        Args:
+            mode: that it is to be set up for; None = the default.
 
         Raises:
             engine.errors.PalimpsestError: it cannot be opened.
         """
-        with self._model(self._choice.model) as (backend, prompts, _):
+        with self._model(self._choice.model, mode) as (backend, prompts, _):
             yield backend, prompts
 
     def resume(self, run_id: str, *, password: str | None = None) -> Result:

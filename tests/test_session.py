@@ -4,6 +4,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,6 +112,28 @@ def test_coverage_that_rests_on_counts_says_so(book: Path, tmp_path: Path) -> No
         bundle = make_bundle(store, result.run_id, with_calls=False)
     for render in (markdown.render, html.render):
         assert COUNTED in render(bundle)
+
+
+@pytest.mark.parametrize(
+    ("mode", "writes_long"),
+    [(Mode.FAITHFUL, True), (Mode.GATED, False), (Mode.EXTRACTIVE, False), (None, False)],
+)
+def test_a_model_is_set_up_for_long_replies_where_memories_are_written_anew(
+    book: Path, tmp_path: Path, mode: Mode | None, writes_long: bool
+) -> None:
+    def opener(path: Path, **settings: Any) -> Backend:
+        opened.append(settings["wishes"].writes_long)
+        return ScriptedBackend(lambda request: "none", checks_grammar=False)
+
+    opened: list[bool] = []
+    model = tmp_path / "model.gguf"
+    model.touch()
+    session = Session(tmp_path / "data", choice=ModelChoice(model=str(model)), opener=opener)
+    options = dataclasses.replace(OPTIONS, mode=mode)
+    result = session.ask([book], "Who holds berth 12?", options=options, estimate=False)
+    session.follow_up(result.run_id, "And berth 13?")
+    with session.opened(mode):
+        assert opened == [writes_long] * 3
 
 
 @pytest.mark.parametrize("at", [0, 3, 7])

@@ -196,7 +196,7 @@ def eval_(
     folder = data_dir(data_folder)
     with (
         cancel_on_interrupt() as token,
-        Contenders(folder, choice, token).opened() as contenders,
+        Contenders(folder, choice, token).opened(mode) as contenders,
         EvaluationStore((output or folder) / FILE_NAME) as store,
         ProgressLine(quiet=quiet) as progress,
     ):

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from engine.agent.config import ReadingConfig
+from engine.agent.config import Mode, ReadingConfig
 from engine.agent.prompts import PromptSet
 from engine.backends.base import Backend
 from engine.cancel import CancelToken
@@ -59,9 +59,9 @@ class Contenders:
         self._cancel = cancel
 
     @contextmanager
-    def opened(self) -> Iterator["Contenders"]:
-        """Open the model."""
-        with Session(self._folder, choice=self._choice, cancel=self._cancel).opened() as opened:
+    def opened(self, mode: Mode | None = None) -> Iterator["Contenders"]:
+        """Open the model for a reading mode."""
+        with Session(self._folder, choice=self._choice, cancel=self._cancel).opened(mode) as opened:
             self.backend, self.prompts = opened
             yield self
 
@@ -114,5 +114,6 @@ class Contenders:
     ) -> Iterator[System]:
         """The same loop with another model, for the time that it takes."""
         choice = replace(self._choice, model=model, servers=(), vllm=None)
-        with Session(self._folder, choice=choice, cancel=self._cancel).opened() as (backend, prompts):
+        session = Session(self._folder, choice=choice, cancel=self._cancel)
+        with session.opened(config.mode) as (backend, prompts):
             yield systems.reader(backend, prompts, config, name=name, side_by_side=side_by_side)
