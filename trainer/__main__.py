@@ -48,6 +48,11 @@ def _parser(*, is_whole: bool) -> argparse.ArgumentParser:
         default=Mix().natural,
         help="share of questions that people asked; default: %(default)s",
     )
+    starter.add_argument(
+        "--bfloat16",
+        action="store_true",
+        help="compute products in bfloat16: faster on processors with AMX; a resumed run then differs in its last bits",
+    )
     export = commands.add_parser("export", help="write a checkpoint as GGUF, if the file agrees")
     export.add_argument("--work", type=Path, required=True, help="work folder of the run")
     export.add_argument("--output", type=Path, required=True, help="file to write or replace")
@@ -114,7 +119,7 @@ def _run_other(options: argparse.Namespace) -> int:
         print(export_checkpoint(options.work, options.output, info))
         return 0
     course = Course(total_steps=options.steps)
-    settings = Settings(course=course, seed=options.seed)
+    settings = Settings(course=course, seed=options.seed, is_bfloat16=options.bfloat16)
     if options.after is not None:
         try:
             take_over(options.after, options.work, settings, options.from_step)
