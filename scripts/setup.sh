@@ -52,11 +52,13 @@ find_python() {
 
 # compiler_flags: what the C++ compiler needs, beside the user's own flags, to make a llama.cpp that works.
 #
-# GCC's header for AMX, up to GCC 12 at least, tells the compiler of eight of the 64 bytes that configure the tiles; the other
-# stores are dropped as dead, and the first product of a quantised matrix ends in an illegal instruction (docs/log.md).
+# Without its kernels for AMX: GCC 12 drops most of the tile configuration that they write, and where another library
+# of the process (torch) uses the tiles they are left without one. Either ends in an illegal instruction (docs/log.md).
 compiler_flags() {
-    if echo 'int x;' | "${CXX:-c++}" -x c++ -Werror -fno-dse -c -o /dev/null - 2>/dev/null; then
-        echo "-fno-dse"
+    amx="-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+    # shellcheck disable=SC2086
+    if echo 'int x;' | "${CXX:-c++}" -x c++ -Werror $amx -c -o /dev/null - 2>/dev/null; then
+        echo "$amx"
     fi
 }
 
