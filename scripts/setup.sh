@@ -102,8 +102,9 @@ fi
 CMAKE_BUILD_PARALLEL_LEVEL=${CMAKE_BUILD_PARALLEL_LEVEL:-$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)}
 CMAKE_ARGS=${CMAKE_ARGS:-$(sed -n 1p "$built" 2>/dev/null || true)}
 flags=$(compiler_flags)
+CFLAGS="${CFLAGS:-} $flags"
 CXXFLAGS="${CXXFLAGS:-} $flags"
-export CMAKE_BUILD_PARALLEL_LEVEL CMAKE_ARGS CXXFLAGS
+export CMAKE_BUILD_PARALLEL_LEVEL CMAKE_ARGS CFLAGS CXXFLAGS
 build=$(printf '%s\n%s' "$CMAKE_ARGS" "$flags")
 pip_install() { .venv/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt "$@"; }
 
