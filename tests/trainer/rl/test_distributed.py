@@ -25,7 +25,8 @@ from trainer.rl.recipe import load_recipe
 from trainer.rl.viewer import show_rollouts
 
 # Several updates a step, a KL term and a mini-batch of several rows: each process has some of them. With this seed
-# readings of one question differ in reward at every step: else the gradient is rounding, which AdamW makes full steps of.
+# readings of one question differ in reward at every step: else the gradient is rounding, and AdamW makes full steps
+# of rounding.
 SETTINGS = [
     *SMALL,
     "run.seed=18",
