@@ -73,7 +73,7 @@ class Progress:
         if foundation:
             shares = {"text": 0.45, "strings": 0.1, "read": 0.15, "answer": 0.3}
         else:
-            shares = {"text": 0.05, "strings": 0.03, "read": 0.46, "answer": 0.32, "joint": 0.14}
+            shares = {"text": 0.04, "strings": 0.02, "read": 0.46, "answer": 0.36, "joint": 0.12}
         return RoundPlan(
             token_shares=shares,
             max_sentences=LEVELS[self.level],

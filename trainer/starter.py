@@ -14,6 +14,7 @@ import torch
 
 from engine.evaluation.facts import FactGenerator
 from trainer import corpus as corpora
+from trainer.alike import Alike
 from trainer.batching import RoundMaker
 from trainer.examples import Renderer
 from trainer.gguf.parity import Parity
@@ -65,6 +66,7 @@ class DataSource:
             for weight, prefix in ((0.7, "book-"), (0.25, "passages-"), (0.05, "reports-"))
         ]
         self.questions = corpora.load_questions(prepared)
+        self.alike = Alike(self.questions)
         words_path = prepared / "words.json"
         words = json.loads(words_path.read_text(encoding="utf-8")) if words_path.exists() else {}
         self.lists = with_corpus_words(TRAINING_LISTS, words)
@@ -73,7 +75,7 @@ class DataSource:
         """Build the maker of rounds on one random source."""
         text = TextSource(self.groups, rng)
         facts = FactGenerator(self.lists, rng)
-        tasks = TaskMaker(facts, text, self.questions, rng, self.mix)
+        tasks = TaskMaker(facts, text, self.questions, rng, self.mix, self.alike)
         return RoundMaker(tasks, text, Renderer(self.codec, rng), rng)
 
 

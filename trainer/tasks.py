@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from engine.agent.prompts import STARTER
 from engine.evaluation.facts import Fact, FactGenerator
+from trainer.alike import Alike, Place
 from trainer.corpus import NaturalQuestion
 from trainer.examples import Example
 from trainer.text import Cloze, TextSource, cloze, topic_question
@@ -76,12 +77,14 @@ class TaskMaker:
         natural: Sequence[NaturalQuestion],
         rng: random.Random,
         mix: Mix | None = None,
+        alike: Alike | None = None,
     ) -> None:
-        """Use these sources; all of them should share `rng`."""
+        """Use these sources; all of them should share `rng`. `alike` spares indexing the questions once more."""
         self.facts = facts
         self.text = text
         self.natural_questions = [q for q in natural if q.gold]
         self.unanswerable = [q for q in natural if not q.gold]
+        self.alike = alike or Alike(natural)
         self.rng = rng
         self.mix = mix or Mix()
 
@@ -236,6 +239,7 @@ class TaskMaker:
             natural = self.rng.choice(self.natural_questions)
             if natural.answer is not None:
                 others = [s for i, s in enumerate(natural.sentences) if i not in natural.gold]
+                others += [place.sentence for place in self._draw_alike(natural, 2)]
                 self.rng.shuffle(others)
                 return _Ask(
                     kind="natural",
@@ -326,7 +330,7 @@ class TaskMaker:
         rng = self.rng
         natural = rng.choice(self.natural_questions)
         gold = set(natural.gold)
-        if absent and self.unanswerable and rng.random() < 0.4:
+        if absent and self.unanswerable and rng.random() < 0.2:
             natural = rng.choice(self.unanswerable)
             gold = set()
             order = list(range(len(natural.sentences)))
@@ -334,10 +338,11 @@ class TaskMaker:
             # The passage of another question, or the same passage without its gold sentences.
             order = [i for i in range(len(natural.sentences)) if i not in gold]
         elif absent:
-            sentences = rng.choice(self.natural_questions).sentences
-            if sentences == natural.sentences:
-                sentences = tuple(self.text.run(size))
-            section = sentences[:size]
+            section = self._around_alike(natural, size)
+            if not section or rng.random() < 0.4:
+                section = rng.choice(self.natural_questions).sentences[:size]
+            if set(section) & set(natural.sentences):
+                section = tuple(self.text.run(size))
             return self._natural_example(natural, section, (False,) * len(section), absent)
         else:
             order = list(range(len(natural.sentences)))
@@ -348,7 +353,7 @@ class TaskMaker:
         section = tuple(natural.sentences[i] for i in order)
         flags = tuple(i in gold for i in order)
         extra = size - len(section)
-        if extra > 0 and rng.random() < 0.7:
+        if extra > 0 and rng.random() < 0.6:
             run = self._beside(natural, extra)
             front = rng.random() < 0.5
             section = run + section if front else section + run
@@ -359,15 +364,29 @@ class TaskMaker:
 
     def _beside(self, natural: NaturalQuestion, count: int) -> tuple[str, ...]:
         """Sentences to stand beside a passage: of another one that was asked about, or ordinary ones."""
-        if self.rng.random() < 0.5:
+        roll = self.rng.random()
+        if roll < 0.25:
             return tuple(self.text.run(count))
-        other = self.rng.choice(self.natural_questions).sentences
+        other = self._around_alike(natural, count) if roll < 0.7 else ()
+        other = other or self.rng.choice(self.natural_questions).sentences
         answer = None if natural.answer is None else re.compile(re.escape(natural.answer))
         return tuple(
             sentence
             for sentence in other[:count]
             if sentence not in natural.sentences and not _matches(answer, sentence)
         )
+
+    def _draw_alike(self, natural: NaturalQuestion, count: int) -> list[Place]:
+        """Sentences of other passages that share words with the question; fewer if there are no more."""
+        places = self.alike.to(natural)
+        return self.rng.sample(places, min(count, len(places)))
+
+    def _around_alike(self, natural: NaturalQuestion, count: int) -> tuple[str, ...]:
+        """At most `count` consecutive sentences with such a one among them; none if there is none."""
+        for place in self._draw_alike(natural, 1):
+            first = max(0, place.index - self.rng.randrange(count))
+            return place.passage[first : first + count]
+        return ()
 
     def _natural_example(
         self, natural: NaturalQuestion, section: Sequence[str], flags: Sequence[bool], absent: bool
@@ -378,8 +397,11 @@ class TaskMaker:
             items = [(natural.sentences[i], True) for i in natural.gold]
         if rng.random() < self.mix.memory_share:
             gold = {natural.sentences[i] for i in natural.gold}
-            passage = natural if rng.random() < 0.5 else rng.choice(self.natural_questions)
-            wrong = [sentence for sentence in passage.sentences if sentence not in gold]
+            roll = rng.random()
+            wrong = [place.sentence for place in self._draw_alike(natural, 3)] if roll < 0.5 else []
+            if not wrong:
+                passage = natural if roll < 0.75 else rng.choice(self.natural_questions)
+                wrong = [sentence for sentence in passage.sentences if sentence not in gold]
             items += [
                 (sentence, False) for sentence in rng.sample(wrong, min(len(wrong), rng.choice((1, 1, 2))))
             ]

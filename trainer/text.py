@@ -19,6 +19,11 @@ _SPAN = re.compile(
     r"(?<=[a-z,;] )(?P<name>[A-Z][a-zé’'-]+(?: (?:of |de |von |the )?[A-Z][a-zé’'-]+){0,3})"
     r"|(?<![\w.,-])(?P<number>\d[\d,.]*\d|\d)(?![\w-])"
 )
+_PHRASE = re.compile(
+    r"\b(?:of|in|by|to|for|as|on) (?P<phrase>(?:(?:the|a|an) )?(?:[a-z]{3,} ){1,3}?[a-z]{4,})"
+    r"(?=[,.;:]| (?:of|in|and|to|was|is|were|that|which|by|from|with)\b)"
+)
+"""Words between a preposition and what ends a phrase; rough, but an answer that people give is often one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,27 +107,51 @@ def topic_question(sentence: str, rng: random.Random) -> tuple[str, list[str]] |
 
 def cloze(sentence: str, rng: random.Random) -> Cloze | None:
     """Turn a sentence into a question about one of its names or numbers."""
-    matches = [match for match in _SPAN.finditer(sentence) if len(match.group()) < 40]
+    pattern = _SPAN if rng.random() < 0.7 else _PHRASE
+    matches = [match for match in pattern.finditer(sentence) if len(match[match.lastgroup or 0]) < 40]
     if not matches:
         return None
     match = rng.choice(matches)
-    before, after = sentence[: match.start()].split(), sentence[match.end() :].split()
+    start, end = match.span(match.lastgroup or 0)
+    before, after = sentence[:start].split(), sentence[end:].split()
     width = rng.randint(4, 10)
     left = before[-width:] if rng.random() < 0.7 else before[-width // 2 :]
     right = after[: max(2, width - len(left) // 2)]
     if len(content_words(" ".join([*left, *right]))) < 2:
         return None
-    blank = rng.choice(("what", "___")) if rng.random() < 0.5 else _ask_word(match, rng)
-    kept = [word for word in (*left, blank, *right) if word == blank or rng.random() > 0.12]
-    question = " ".join(kept).strip(" ,;:.\"'")
-    if blank in kept[:1]:
-        question = question[:1].upper() + question[1:]
-    return Cloze(question=question.rstrip("?!.,;:") + "?", answer=match.group().strip(".,"))
+    if rng.random() < 0.4:
+        question = _asked(left, right, match, rng)
+    else:
+        blank = rng.choice(("what", "___")) if rng.random() < 0.5 else _ask_word(match, rng)
+        kept = [word for word in (*left, blank, *right) if word == blank or rng.random() > 0.12]
+        question = " ".join(kept).strip(" ,;:.\"'")
+        if blank in kept[:1]:
+            question = question[:1].upper() + question[1:]
+    return Cloze(question=question.rstrip("?!.,;:") + "?", answer=sentence[start:end].strip(".,"))
+
+
+def _asked(left: Sequence[str], right: Sequence[str], match: re.Match[str], rng: random.Random) -> str:
+    """The words around a gap as a person would ask for it: what is asked first, the rest in looser order.
+
+    Function words are mostly dropped, so that what counts are the telling words and the kind of answer.
+    """
+    halves = [list(left), list(right)]
+    if rng.random() < 0.4:
+        halves.reverse()
+    words = [word.strip(" ,;:.\"'()") for half in halves for word in half]
+    telling = set(content_words(" ".join(words)))
+    kept = [word for word in words if word and rng.random() > (0.15 if word in telling else 0.5)]
+    auxiliary = rng.choice((["did"], ["was"], ["is"], ["does"], ["were"], []))
+    question = " ".join([_ask_word(match, rng), *auxiliary, *kept])
+    return question[:1].upper() + question[1:] if rng.random() < 0.8 else question.lower()
 
 
 def _ask_word(match: re.Match[str], rng: random.Random) -> str:
-    if match.group("number"):
-        text = match.group("number")
+    kinds = match.groupdict()
+    if "phrase" in kinds:
+        return rng.choice(("what", "what", "which", "what kind of"))
+    if kinds["number"]:
+        text = kinds["number"]
         year = len(text) == 4 and text[0] in "12"
         return rng.choice(("which year", "when")) if year else rng.choice(("how many", "which number"))
     return rng.choice(("who", "which", "where"))

@@ -123,7 +123,10 @@ async def follow_reading(
         try:
             while not subscription.is_behind:
                 try:
-                    event = await asyncio.wait_for(subscription.next(), PING_INTERVAL_S)
+                    # Not `wait_for`: before Python 3.12 it drops a cancellation that comes with an event, and the
+                    # stream of a client that has gone would be written to the end.
+                    async with asyncio.timeout(PING_INTERVAL_S):
+                        event = await subscription.next()
                 except TimeoutError:
                     await write(_PING)
                     continue

@@ -117,6 +117,31 @@ def test_clients_that_come_at_any_time_get_all_numbers_once(tmp_path: Path) -> N
     reader.join()
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_a_stream_ends_when_it_is_cancelled_while_an_event_arrives(tmp_path: Path, turns: int) -> None:
+    async def scene() -> bool:
+        reading = Reading("?", ())
+
+        async def write(data: bytes) -> None:
+            await asyncio.sleep(0)
+
+        following = asyncio.create_task(
+            follow_reading(
+                reading, write, database=tmp_path / "none.db", subscription=reading.feed.subscribe()
+            )
+        )
+        await asyncio.sleep(0.01)
+        reading.feed.set_state(StreamEvent(name="progress", data={}))
+        for _ in range(turns):  # from before the event is taken up until after it is written
+            await asyncio.sleep(0)
+        following.cancel()
+        done, _ = await asyncio.wait({following}, timeout=1)
+        following.cancel()
+        return following in done
+
+    assert asyncio.run(scene())
+
+
 def test_a_run_that_nobody_reads_is_told_as_it_ended(tmp_path: Path) -> None:
     path = tmp_path / "traces.db"
     document = make_document()
