@@ -44,9 +44,12 @@ def _parser(*, is_whole: bool) -> argparse.ArgumentParser:
     starter.add_argument("--from-step", type=int, default=0, help="with --after: steps that count as done")
     starter.add_argument(
         "--natural",
-        type=float,
+        type=_share,
         default=Mix().natural,
         help="share of questions that people asked; default: %(default)s",
+    )
+    starter.add_argument(
+        "--natural-answers", type=_share, help="the same among final questions; default: as --natural"
     )
     starter.add_argument(
         "--bfloat16",
@@ -60,6 +63,13 @@ def _parser(*, is_whole: bool) -> argparse.ArgumentParser:
     export.add_argument("--memory-tokens", type=int, default=ExportInfo().memory_tokens)
     command.add_parsers(commands)
     return parser
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share: give a number from 0 to 1")
+    return value
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -126,7 +136,7 @@ def _run_other(options: argparse.Namespace) -> int:
         except PalimpsestError as exc:
             sys.stderr.write(f"Error: {exc}\n")
             return training.EXIT_FAILED
-    mix = Mix().with_natural(options.natural)
+    mix = Mix().with_natural(options.natural, answers=options.natural_answers)
     train(options.corpus, options.work, settings, minutes=options.minutes, mix=mix)
     return 0
 

@@ -45,13 +45,19 @@ class Mix:
     natural_answers: float = 0.08
     cloze_answers: float = 0.26
 
-    def with_natural(self, share: float) -> Mix:
-        """This mix with so large a share of questions that people asked, in readings and answers alike."""
+    def with_natural(self, share: float, *, answers: float | None = None) -> Mix:
+        """This mix with other shares of questions that people asked.
+
+        Args:
+            share: of the readings.
+            answers: of the final questions; None = the same.
+        """
+        answers = share if answers is None else answers
         kinds = ("needle", "multi", "topic", "cloze")
         total = sum(getattr(self, kind) for kind in kinds)
         scaled = {kind: (1 - share) * getattr(self, kind) / total for kind in kinds}
-        cloze_answers = (1 - share) * self.cloze_answers / (1 - self.natural_answers)
-        return replace(self, **scaled, natural=share, natural_answers=share, cloze_answers=cloze_answers)
+        cloze_answers = (1 - answers) * self.cloze_answers / (1 - self.natural_answers)
+        return replace(self, **scaled, natural=share, natural_answers=answers, cloze_answers=cloze_answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +157,14 @@ class TaskMaker:
         rng, mix = self.rng, self.mix
         roll = rng.random()
         if roll < mix.natural_answers and self.natural_questions:
-            if self.unanswerable and rng.random() < 0.12:
+            if self.unanswerable and rng.random() < 0.08:
                 return self._answer_nothing()
             ask = self._ask_natural()
         elif roll < mix.natural_answers + mix.cloze_answers:
             ask = self._ask_cloze()
         else:
             ask = self._ask_fact()
-        absent = rng.random() < 0.17
+        absent = rng.random() < 0.15
         items = [(sentence, False) for sentence in self._distractors(ask, rng.choice((0, 1, 1, 2, 3)))]
         items = [item for item in items if not _matches(ask.forbidden, item[0])]
         if not absent:

@@ -46,6 +46,8 @@ def test_a_mix_with_more_of_one_kind_keeps_the_proportions_of_the_others() -> No
     mix = Mix().with_natural(0.4)
     assert mix.needle + mix.multi + mix.topic + mix.cloze + mix.natural == pytest.approx(1)
     assert mix.needle / mix.topic == pytest.approx(Mix().needle / Mix().topic)
+    assert (mix.natural, mix.natural_answers) == (0.4, 0.4)
+    assert Mix().with_natural(0.4, answers=0.7).natural_answers == 0.7
     assert mix.cloze_answers == pytest.approx(0.6 * Mix().cloze_answers / (1 - Mix().natural_answers))
 
 
