@@ -60,6 +60,11 @@ class Mix:
         return replace(self, **scaled, natural=share, natural_answers=answers, cloze_answers=cloze_answers)
 
 
+_NATURAL_ABSENT = 0.8
+"""So much of the usual share of readings without an answer, for questions that people asked; half of it among final
+questions. Where the words differ little is sure, and a model that is taught to refuse refuses that (docs/log.md)."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Ask:
     """A question, the sentences that answer it, and sentences that resemble those."""
@@ -99,7 +104,7 @@ class TaskMaker:
         mix, rng = self.mix, self.rng
         kinds = ("needle", "multi", "topic", "cloze", "natural")
         kind = rng.choices(kinds, [getattr(mix, kind) for kind in kinds])[0]
-        absent = rng.random() < mix.none_share
+        absent = rng.random() < mix.none_share * (_NATURAL_ABSENT if kind == "natural" else 1.0)
         if kind == "natural" and self.natural_questions:
             return self._read_natural(num_sentences, absent)
         if kind == "multi" and num_sentences > 1 and not absent:
@@ -157,14 +162,14 @@ class TaskMaker:
         rng, mix = self.rng, self.mix
         roll = rng.random()
         if roll < mix.natural_answers and self.natural_questions:
-            if self.unanswerable and rng.random() < 0.08:
+            if self.unanswerable and rng.random() < 0.04:
                 return self._answer_nothing()
             ask = self._ask_natural()
         elif roll < mix.natural_answers + mix.cloze_answers:
             ask = self._ask_cloze()
         else:
             ask = self._ask_fact()
-        absent = rng.random() < 0.15
+        absent = rng.random() < 0.15 * (_NATURAL_ABSENT / 2 if ask.kind == "natural" else 1.0)
         items = [(sentence, False) for sentence in self._distractors(ask, rng.choice((0, 1, 1, 2, 3)))]
         items = [item for item in items if not _matches(ask.forbidden, item[0])]
         if not absent:
