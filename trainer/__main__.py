@@ -44,12 +44,12 @@ def _parser(*, is_whole: bool) -> argparse.ArgumentParser:
     starter.add_argument("--from-step", type=int, default=0, help="with --after: steps that count as done")
     starter.add_argument(
         "--natural",
-        type=_share,
+        type=share,
         default=Mix().natural,
         help="share of questions that people asked; default: %(default)s",
     )
     starter.add_argument(
-        "--natural-answers", type=_share, help="the same among final questions; default: as --natural"
+        "--natural-answers", type=share, help="the same among final questions; default: as --natural"
     )
     starter.add_argument(
         "--bfloat16",
@@ -65,7 +65,8 @@ def _parser(*, is_whole: bool) -> argparse.ArgumentParser:
     return parser
 
 
-def _share(text: str) -> float:
+def share(text: str) -> float:
+    """A number from 0 to 1; the name of the function stands in the error of argparse."""
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is no share: give a number from 0 to 1")

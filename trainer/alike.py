@@ -18,7 +18,7 @@ _STEM = 5
 """Letters of a word that count: enough to tell words apart, few enough to join "invaded" with "invading"."""
 
 _MOST = 12
-"""Sentences kept for a question; one of them is drawn."""
+"""Sentences kept for a question, to draw from."""
 
 
 @dataclass(frozen=True, slots=True)

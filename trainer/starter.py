@@ -75,7 +75,7 @@ class DataSource:
         """Build the maker of rounds on one random source."""
         text = TextSource(self.groups, rng)
         facts = FactGenerator(self.lists, rng)
-        tasks = TaskMaker(facts, text, self.questions, rng, self.mix, self.alike)
+        tasks = TaskMaker(facts, text, self.questions, self.alike, rng, self.mix)
         return RoundMaker(tasks, text, Renderer(self.codec, rng), rng)
 
 

@@ -30,6 +30,10 @@ class Mix:
         cloze: Readings for a sentence with a gap.
         natural: Readings for questions that people asked.
         none_share: Share of sections without an answer.
+        natural_none_share: The same of readings for questions that people asked; less, since the model refuses what is
+            told in other words if it is taught to refuse (docs/log.md).
+        answer_none_share: Share of final questions without an answer in the memory.
+        natural_answer_none_share: The same of questions that people asked.
         memory_share: Share of memories with items kept in error.
         natural_answers: Share of final questions that people asked.
         cloze_answers: Share of final questions with a gap; the rest asks for generated facts.
@@ -41,6 +45,9 @@ class Mix:
     cloze: float = 0.16
     natural: float = 0.08
     none_share: float = 0.58
+    natural_none_share: float = 0.464
+    answer_none_share: float = 0.15
+    natural_answer_none_share: float = 0.06
     memory_share: float = 0.4
     natural_answers: float = 0.08
     cloze_answers: float = 0.26
@@ -58,11 +65,6 @@ class Mix:
         scaled = {kind: (1 - share) * getattr(self, kind) / total for kind in kinds}
         cloze_answers = (1 - answers) * self.cloze_answers / (1 - self.natural_answers)
         return replace(self, **scaled, natural=share, natural_answers=answers, cloze_answers=cloze_answers)
-
-
-_NATURAL_ABSENT = 0.8
-"""So much of the usual share of readings without an answer, for questions that people asked; half of it among final
-questions. Where the words differ little is sure, and a model that is taught to refuse refuses that (docs/log.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +88,16 @@ class TaskMaker:
         facts: FactGenerator,
         text: TextSource,
         natural: Sequence[NaturalQuestion],
+        alike: Alike,
         rng: random.Random,
         mix: Mix | None = None,
-        alike: Alike | None = None,
     ) -> None:
-        """Use these sources; all of them should share `rng`. `alike` spares indexing the questions once more."""
+        """Use these sources; all of them should share `rng`, and `alike` should be of these questions."""
         self.facts = facts
         self.text = text
         self.natural_questions = [q for q in natural if q.gold]
         self.unanswerable = [q for q in natural if not q.gold]
-        self.alike = alike or Alike(natural)
+        self.alike = alike
         self.rng = rng
         self.mix = mix or Mix()
 
@@ -104,7 +106,7 @@ class TaskMaker:
         mix, rng = self.mix, self.rng
         kinds = ("needle", "multi", "topic", "cloze", "natural")
         kind = rng.choices(kinds, [getattr(mix, kind) for kind in kinds])[0]
-        absent = rng.random() < mix.none_share * (_NATURAL_ABSENT if kind == "natural" else 1.0)
+        absent = rng.random() < (mix.natural_none_share if kind == "natural" else mix.none_share)
         if kind == "natural" and self.natural_questions:
             return self._read_natural(num_sentences, absent)
         if kind == "multi" and num_sentences > 1 and not absent:
@@ -169,7 +171,8 @@ class TaskMaker:
             ask = self._ask_cloze()
         else:
             ask = self._ask_fact()
-        absent = rng.random() < 0.15 * (_NATURAL_ABSENT / 2 if ask.kind == "natural" else 1.0)
+        is_natural = ask.kind == "natural"
+        absent = rng.random() < (mix.natural_answer_none_share if is_natural else mix.answer_none_share)
         items = [(sentence, False) for sentence in self._distractors(ask, rng.choice((0, 1, 1, 2, 3)))]
         items = [item for item in items if not _matches(ask.forbidden, item[0])]
         if not absent:
@@ -394,10 +397,12 @@ class TaskMaker:
 
     def _around_alike(self, natural: NaturalQuestion, count: int) -> tuple[str, ...]:
         """At most `count` consecutive sentences with such a one among them; none if there is none."""
-        for place in self._draw_alike(natural, 1):
-            first = max(0, place.index - self.rng.randrange(count))
-            return place.passage[first : first + count]
-        return ()
+        places = self._draw_alike(natural, 1)
+        if not places:
+            return ()
+        (place,) = places
+        first = max(0, place.index - self.rng.randrange(count))
+        return place.passage[first : first + count]
 
     def _natural_example(
         self, natural: NaturalQuestion, section: Sequence[str], flags: Sequence[bool], absent: bool

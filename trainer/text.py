@@ -20,7 +20,7 @@ _SPAN = re.compile(
     r"|(?<![\w.,-])(?P<number>\d[\d,.]*\d|\d)(?![\w-])"
 )
 _PHRASE = re.compile(
-    r"\b(?:of|in|by|to|for|as|on) (?P<phrase>(?:(?:the|a|an) )?(?:[a-z]{3,} ){1,3}?[a-z]{4,})"
+    r"(?:(?<=\b(?:of|in|by|to|as|on) )|(?<=\bfor ))(?P<phrase>(?:(?:the|a|an) )?(?:[a-z]{3,} ){1,3}?[a-z]{4,})"
     r"(?=[,.;:]| (?:of|in|and|to|was|is|were|that|which|by|from|with)\b)"
 )
 """Words between a preposition and what ends a phrase; rough, but an answer that people give is often one."""
@@ -28,7 +28,7 @@ _PHRASE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cloze:
-    """A question made by taking a name or number out of a sentence."""
+    """A question made by taking a name, number or phrase out of a sentence."""
 
     question: str
     answer: str
@@ -106,14 +106,13 @@ def topic_question(sentence: str, rng: random.Random) -> tuple[str, list[str]] |
 
 
 def cloze(sentence: str, rng: random.Random) -> Cloze | None:
-    """Turn a sentence into a question about one of its names or numbers."""
+    """Turn a sentence into a question about one of its names, numbers or phrases."""
     pattern = _SPAN if rng.random() < 0.7 else _PHRASE
-    matches = [match for match in pattern.finditer(sentence) if len(match[match.lastgroup or 0]) < 40]
+    matches = [match for match in pattern.finditer(sentence) if len(match.group()) < 40]
     if not matches:
         return None
     match = rng.choice(matches)
-    start, end = match.span(match.lastgroup or 0)
-    before, after = sentence[:start].split(), sentence[end:].split()
+    before, after = sentence[: match.start()].split(), sentence[match.end() :].split()
     width = rng.randint(4, 10)
     left = before[-width:] if rng.random() < 0.7 else before[-width // 2 :]
     right = after[: max(2, width - len(left) // 2)]
@@ -127,7 +126,7 @@ def cloze(sentence: str, rng: random.Random) -> Cloze | None:
         question = " ".join(kept).strip(" ,;:.\"'")
         if blank in kept[:1]:
             question = question[:1].upper() + question[1:]
-    return Cloze(question=question.rstrip("?!.,;:") + "?", answer=sentence[start:end].strip(".,"))
+    return Cloze(question=question.rstrip("?!.,;:") + "?", answer=match.group().strip(".,"))
 
 
 def _asked(left: Sequence[str], right: Sequence[str], match: re.Match[str], rng: random.Random) -> str:

@@ -174,7 +174,8 @@ async def cancel(run: RunPath, service: ServiceDep) -> Json:
         )
     service.queue.cancel(reading)
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(ended(reading), CANCEL_WAIT_S)
+        async with asyncio.timeout(CANCEL_WAIT_S):
+            await ended(reading)
     details = await asyncio.to_thread(get_details, service, reading.id)
     return Json(details, 200 if reading.outcome.done() else 202)
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from tests.trainer.processes import Trainer, ranks
-from tests.trainer.rl.test_run import RECIPE, ROOT, SMALL
+from tests.trainer.rl.test_run import LEARNS, RECIPE, ROOT, SMALL
 from tests.trainer.small_recipe import set_options
 from trainer.rl.checkpoint import load_checkpoint
 from trainer.rl.data import load_groups
@@ -29,7 +29,7 @@ from trainer.rl.viewer import show_rollouts
 # of rounding.
 SETTINGS = [
     *SMALL,
-    "run.seed=18",
+    LEARNS,
     "optimizer.updates=2",
     "optimizer.token_budget=300",
     "loss.kl=0.01",

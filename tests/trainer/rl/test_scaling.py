@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.trainer.rl.conftest import STARTER, make_model
-from tests.trainer.rl.test_run import _metrics, _recipe
+from tests.trainer.rl.test_run import LEARNS, _metrics, _recipe
 from trainer.rl.checkpoint import load_checkpoint
 from trainer.rl.errors import RecipeError
 from trainer.rl.loop import Run
@@ -15,9 +15,6 @@ from trainer.rl.models import load_policy, save_policy
 from trainer.rl.optimizer import Stepper
 from trainer.rl.recipe import OptimizerConfig
 from trainer.rl.scaling import LossScale
-
-SEED = "run.seed=18"
-"""With it readings of one question differ in reward from the first step on, so that there are gradients."""
 
 
 def test_the_factor_halves_with_overflows_and_doubles_after_good_updates() -> None:
@@ -56,7 +53,7 @@ def test_scaled_gradients_make_the_same_update_bit_for_bit() -> None:
 @pytest.mark.slow
 def test_a_run_in_float16_skips_overflows_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
     half = (
-        SEED,
+        LEARNS,
         "model.precision=float16",
         "rollout.canary_gap=0.1",
         "run.steps=2",
@@ -87,7 +84,7 @@ def test_a_bfloat16_base_trains_alike_in_half_the_memory(tmp_path: Path) -> None
     for parameter in policy.model.parameters():
         parameter.data = parameter.data.bfloat16().float()
     save_policy(policy, tmp_path / "model")
-    settings = (SEED, f"model.path={tmp_path / 'model'}", "model.precision=bfloat16", "model.lora_rank=4")
+    settings = (LEARNS, f"model.path={tmp_path / 'model'}", "model.precision=bfloat16", "model.lora_rank=4")
     for bits in (32, 16):
         Run(_recipe(*settings, f"model.base_bits={bits}", "run.steps=2"), tmp_path / str(bits)).run()
     assert _metrics(tmp_path / "32")[-1]["grad_norm"] > 0
