@@ -185,14 +185,17 @@ class Run:
                     )
                 )
                 turns = [(*engine.measure(), next(prompts), next(replies)) for _ in range(scale.rate_repeats)]
-            prefill, decode, own_prefill, own_decode = map(Spread.of, zip(*turns, strict=True))
+            prefill, decode, own_prefill, own_decode = zip(*turns, strict=True)
             suffix = "" if count == 1 else f"_{count}"
             for kind, ours, floor in (("prefill", prefill, own_prefill), ("decode", decode, own_decode)):
+                # Turn by turn: a machine that slows down for a while slows both of a turn.
+                ratios = Spread.of(mine / own for mine, own in zip(ours, floor, strict=True))
                 details[f"{kind}_floor_ratio{suffix}"] = {
-                    "ratio": round(ours.median / floor.median, 3),
+                    "ratio": round(ratios.median, 3),
+                    "ratios": asdict(ratios),
                     "parallel": count,
-                    "engine_tokens_per_s": asdict(ours),
-                    "llama_cpp_tokens_per_s": asdict(floor),
+                    "engine_tokens_per_s": asdict(Spread.of(ours)),
+                    "llama_cpp_tokens_per_s": asdict(Spread.of(floor)),
                 }
         return details
 

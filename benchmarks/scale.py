@@ -80,7 +80,7 @@ QUARTER = Scale(
     starter_tokens=60_000,
     linear_tokens=(100_000, 1_000_000),
     decode_tokens=32,
-    rate_repeats=3,
+    rate_repeats=5,
 )
 """The full run's proportions at a quarter of its chunk and memory: half an hour on two cores, where the full run takes
 most of a day. A gated reading saves the same share of it, since prefill and decode shrink alike."""

@@ -20,6 +20,13 @@ _SIDE_REMARKS = (
     "|for what it is worth|last we looked|in the main|by the record|all agree|without question|to my mind|roughly"
     "|at present|by then|in those days|from now on|as a rule|to this day|on reflection|since the war|for the record"
 ).split("|")
+_WHO_SAYS = (
+    "they|some|we|people|he|she|others|the papers|a neighbour|the letters|many|our men|the rest|one of us"
+).split("|")
+_SAYS = (
+    "said|held|believed|wrote|admitted|found|added|agreed|feared|learnt|reported|swore|remember|know|wish|can see"
+    "|should mention|were told|are sure|have read|never guessed|must confess|did not like|made known"
+).split("|")
 _LINKS = (
     "is|was|has been|had been|will be|would be|became|remains|"
     "remained|stands at|stood at|reads|came to|comes to|equals|"
@@ -122,6 +129,8 @@ class Phraser:
             text = self._with_remark(text)
         if rng.random() < 0.12:
             text = f"{self._some_words(1, 4).capitalize()}{rng.choice((',', ':', ' -', ' and'))} {text}"
+        if rng.random() < 0.12:
+            text = f"{self._says()} that {text}"
         if rng.random() < 0.12:
             text = f"{text}{rng.choice((',', ' and', ' but', ';', ' while'))} {self._some_words(2, 6)}"
         return self._finish(text)
@@ -270,6 +279,12 @@ class Phraser:
 
     def _some_words(self, fewest: int, most: int) -> str:
         return " ".join(self.rng.choices(self.words, k=self.rng.randint(fewest, most)))
+
+    def _says(self) -> str:
+        """Who says so, or any words in that place: what stands before "that" is never the answer."""
+        if self.rng.random() < 0.5:
+            return self._some_words(2, 3)
+        return f"{self.rng.choice(_WHO_SAYS)} {self.rng.choice(_SAYS)}"
 
     def _with_remark(self, text: str) -> str:
         """Put a remark between two words, or in front."""

@@ -107,7 +107,7 @@ def topic_question(sentence: str, rng: random.Random) -> tuple[str, list[str]] |
 
 def cloze(sentence: str, rng: random.Random) -> Cloze | None:
     """Turn a sentence into a question about one of its names, numbers or phrases."""
-    pattern = _SPAN if rng.random() < 0.7 else _PHRASE
+    pattern = _SPAN if rng.random() < 0.92 else _PHRASE
     matches = [match for match in pattern.finditer(sentence) if len(match.group()) < 40]
     if not matches:
         return None

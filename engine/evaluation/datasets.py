@@ -124,7 +124,8 @@ def _parse(data: bytes) -> list[dict[str, Any]]:
     try:
         whole = json.loads(text)
     except json.JSONDecodeError:
-        whole = [json.loads(line) for line in text.splitlines() if line.strip()]
+        # Strings of JSON may hold what Python too takes for an end of line (U+2028, U+0085).
+        whole = [json.loads(line) for line in text.split("\n") if line.strip()]
     if isinstance(whole, dict):
         whole = whole["data"] if "data" in whole else [whole]
     if not isinstance(whole, list) or not whole or not all(isinstance(one, dict) for one in whole):

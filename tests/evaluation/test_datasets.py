@@ -142,6 +142,11 @@ def test_natural_questions_gzipped(data: Path) -> None:
     assert len(dataset.passages) == 2
 
 
+def test_lines_with_line_separators_inside(data: Path) -> None:
+    line = json.dumps(NATURAL, ensure_ascii=False).replace("always", "always\u2028\x85")
+    assert len(load_dataset(write(data, "nq.jsonl", f"{line}\n{line}\n")).questions) == 2
+
+
 def test_held_back_articles_alone(data: Path) -> None:
     dataset = load_dataset(write(data, "both.json", SQUAD), held_back_only=True)
     assert {passage.title for passage in dataset.passages} == {"Steam engine"}

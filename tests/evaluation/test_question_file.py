@@ -39,6 +39,16 @@ def test_json_lines_with_text_and_documents(tmp_path: Path) -> None:
     assert items[2].golds == ()
 
 
+def test_a_text_may_hold_line_separators(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    lines = [
+        {"question": f"Who built it {mark}?", "answers": ["Ansel"], "context": f"By{mark}Ansel."}
+        for mark in "\u2028\x85"
+    ]
+    path.write_text("\r\n".join(json.dumps(line, ensure_ascii=False) for line in lines), "utf-8")
+    assert len(load_questions(path, counter()).lines) == 2
+
+
 def test_csv(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text(

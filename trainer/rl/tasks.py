@@ -181,7 +181,8 @@ class FileTasks:
     def __init__(self, path: Path, seed: int) -> None:
         self._seed = seed
         try:
-            lines = [line for line in path.read_text("utf-8").splitlines() if line.strip()]
+            # Strings of JSON may hold what Python too takes for an end of line (U+2028, U+0085).
+            lines = [line for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
             self._tasks = [_parse(json.loads(line), number) for number, line in enumerate(lines)]
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise PlanError(

@@ -149,7 +149,8 @@ def _hash(data: bytes, lines: list[Line]) -> str:
 
 
 def _json_rows(text: str, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    # Strings of JSON may hold what Python too takes for an end of line (U+2028, U+0085).
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
