@@ -15,6 +15,7 @@ _ADVERBS = (
     "often seldom always once twice later again still already perhaps certainly formerly mostly rarely at first "
     "for years in truth by chance at last of course in short at times for now in part as before so far in fact"
 )
+_MAKE_ADVERBS = ("al", "ous", "ful", "ive", "less", "ent", "ant")
 _SIDE_REMARKS = (
     "we gather|they say|if memory serves|it seems|so the story goes|one hears|to be exact|I believe|as noted|on paper"
     "|for what it is worth|last we looked|in the main|by the record|all agree|without question|to my mind|roughly"
@@ -106,12 +107,18 @@ class Phraser:
 
     Args:
         rng: source of randomness.
-        words: ordinary words to strew in.
+        words: ordinary words to strew in. Where a verb or an adverb belongs, words of that form stand: with any word
+            there nobody could tell what is said from the value.
     """
 
     def __init__(self, rng: random.Random, words: Sequence[str]) -> None:
         self.rng = rng
         self.words = words
+        past = [word for word in dict.fromkeys(words) if word.endswith("ed") and len(word) > 4]
+        self.verbs = [*past, *map(_present, past)] or list(words)
+        self.adverbs = [f"{word}ly" for word in dict.fromkeys(words) if word.endswith(_MAKE_ADVERBS)] or list(
+            words
+        )
 
     def statement(self, family: Family) -> str:
         """One way to say a fact."""
@@ -125,13 +132,13 @@ class Phraser:
             ),
         }
         text = makers[family]()
-        if rng.random() < 0.25:
+        if rng.random() < 0.2:
             text = self._with_remark(text)
-        if rng.random() < 0.12:
+        if rng.random() < 0.08:
             text = f"{self._some_words(1, 4).capitalize()}{rng.choice((',', ':', ' -', ' and'))} {text}"
         if rng.random() < 0.12:
             text = f"{self._says()} that {text}"
-        if rng.random() < 0.12:
+        if rng.random() < 0.08:
             text = f"{text}{rng.choice((',', ' and', ' but', ';', ' while'))} {self._some_words(2, 6)}"
         return self._finish(text)
 
@@ -164,7 +171,7 @@ class Phraser:
             )
         if rng.random() < 0.15:
             text = f"{rng.choice(_SIDE_REMARKS)}, {text}"
-        if rng.random() < 0.2:
+        if rng.random() < 0.12:
             # Words that no answer repeats must not count against it.
             text = rng.choice((f"{self._some_words(1, 2)} {text}", f"{text} {self._some_words(1, 2)}"))
         return self._capital(text) + rng.choice(("?", "?", "?", "", ".", " ?"))
@@ -173,11 +180,11 @@ class Phraser:
         rng = self.rng
         owned, link = self._owned(), rng.choice(_LINKS)
         if rng.random() < 0.2:
-            link = f"{rng.choice(self.words)} {rng.choice(('as', 'at', 'to', 'of', 'by', 'for', 'in'))}"
+            link = f"{rng.choice(self.verbs)} {rng.choice(('as', 'at', 'to', 'of', 'by', 'for', 'in', 'on'))}"
             link = rng.choice(("", "", "is ", "was ", "has been ")) + link
         adverb = f"{self._adverb()} " if rng.random() < 0.2 else ""
         value = f"{rng.choice(_BEFORE_VALUE)} {{value}}" if rng.random() < 0.12 else self._bare_value()
-        verb = rng.choice(_TAKES) if rng.random() < 0.6 else rng.choice(self.words)
+        verb = rng.choice(_TAKES) if rng.random() < 0.6 else rng.choice(self.verbs)
         entity = rng.choice(("{entity}", "{entity}", "the people of {entity}", "all of {entity}"))
         return rng.choice(
             (
@@ -186,12 +193,13 @@ class Phraser:
                 f"{owned}{self._mark()} {value}",
                 f"{value} {adverb}{link} {owned}",
                 f"{value}{self._mark()} {owned}",
+                f"{value}{self._mark()} {self._some_words(1, 2)} {link} {owned}",
                 f"{self._some_words(1, 2)} {entity}{rng.choice((',', self._mark()))} {{attribute}} "
                 f"{rng.choice((link, self._some_words(1, 3)))} {value}",
                 f"{entity} {adverb}{verb} {value} {rng.choice(_AS)} {{attribute}}",
                 f"{entity} {adverb}{verb} a {{attribute}} {rng.choice(('of', 'like', 'near', 'with'))} {value}",
                 f"{rng.choice(('with', 'under', 'given', 'after', 'for'))} {value} "
-                f"{rng.choice(_AS)} {{attribute}}, {entity} {rng.choice(self.words)} {self._some_words(1, 3)}",
+                f"{rng.choice(_AS)} {{attribute}}, {entity} {rng.choice(self.verbs)} {self._some_words(1, 3)}",
                 f"{self._some_words(1, 3)} {verb} {value} {rng.choice(_AS)} {{attribute}} {rng.choice(('of', 'for'))} "
                 f"{entity}",
                 self._row(entity, "{attribute}", value),
@@ -233,13 +241,13 @@ class Phraser:
         had = rng.choice(("", "", "had ", "has ", "once ", "may have ", f"{self._adverb()} "))
         was = rng.choice(("was", "has been", "had been", "got", "is", "will be", "was to be", "came out"))
         if rng.random() < 0.25:
-            # Any word may stand between the name and what was done; it is no part of the name.
-            had, was = f"{rng.choice(self.words)} ", f"{was} {rng.choice(self.words)}"
+            # What stands between the name and what was done is no part of the name.
+            had, was = f"{rng.choice(self.adverbs)} ", f"{was} {rng.choice(self.adverbs)}"
         return rng.choice(
             (
                 f"{{value}} {had}{{verb}} {thing}",
                 f"{thing} {was} {{verb}} by {{value}}",
-                f"{thing}, {{verb}} by {{value}}, {rng.choice(self.words)} {self._some_words(1, 4)}",
+                f"{thing}, {{verb}} by {{value}}, {rng.choice(self.verbs)} {self._some_words(1, 4)}",
                 f"{thing}{self._mark()} {{verb}} by {{value}}",
                 self._row(
                     thing, f"{{verb}} {rng.choice(('by', '', self._mark().strip()))}".strip(), "{value}"
@@ -255,14 +263,14 @@ class Phraser:
             ("was", "has been", "had been", "is", "got", "is to be", "ended up", "was once", "was first")
         )
         if rng.random() < 0.2:
-            was = rng.choice(self.words)  # any word may link the two: "stays", "lay"
+            was = rng.choice(self.verbs)  # any verb may link the two
         preposition = rng.choice(prepositions)
         adverb = f" {self._adverb()}" if rng.random() < 0.2 else ""
         return rng.choice(
             (
                 f"{{entity}} {was}{adverb} {{verb}} {preposition} {value}",
                 f"{preposition} {value} {{entity}} {was}{adverb} {{verb}}",
-                f"{{entity}}, {{verb}} {preposition} {value}, {rng.choice(self.words)} {self._some_words(1, 4)}",
+                f"{{entity}}, {{verb}} {preposition} {value}, {rng.choice(self.verbs)} {self._some_words(1, 4)}",
                 f"{{entity}}{self._mark()} {{verb}} {preposition} {value}",
                 self._row("{entity}", f"{{verb}} {rng.choice((preposition, ''))}".strip(), value),
                 f"it was {preposition} {value} they {{verb}} {{entity}}",
@@ -306,6 +314,14 @@ class Phraser:
             if text.startswith(f"{{{name}}}"):
                 return f"{{{name.capitalize()}}}" + text[len(name) + 2 :]
         return text[:1].upper() + text[1:]
+
+
+def _present(past: str) -> str:
+    """ "begs" of "begged", "carries" of "carried", "passes" of "passed": spelt as most verbs are."""
+    stem = past.removesuffix("ed")
+    if stem[-1] == stem[-2] and stem[-1] not in "lsz":
+        return f"{stem[:-1]}s"
+    return f"{stem}es" if stem[-1] in "cghisuvz" else f"{stem}s"
 
 
 def make_phrasings(
