@@ -59,6 +59,14 @@ def _parser(*, is_whole: bool) -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write a checkpoint as GGUF, if the file agrees")
     export.add_argument("--work", type=Path, required=True, help="work folder of the run")
     export.add_argument("--output", type=Path, required=True, help="file to write or replace")
+    export.add_argument(
+        "--average",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="WORK|GGUF",
+        help="average its weights with those of earlier stages of the same model",
+    )
     export.add_argument("--chunk-tokens", type=int, default=ExportInfo().chunk_tokens)
     export.add_argument("--memory-tokens", type=int, default=ExportInfo().memory_tokens)
     command.add_parsers(commands)
@@ -127,7 +135,11 @@ def _run_other(options: argparse.Namespace) -> int:
         return command.run(options)
     if options.command == "export":
         info = ExportInfo(chunk_tokens=options.chunk_tokens, memory_tokens=options.memory_tokens)
-        print(export_checkpoint(options.work, options.output, info))
+        try:
+            print(export_checkpoint(options.work, options.output, info, average=options.average))
+        except PalimpsestError as exc:
+            sys.stderr.write(f"Error: {exc}\n")
+            return training.EXIT_FAILED
         return 0
     course = Course(total_steps=options.steps)
     settings = Settings(course=course, seed=options.seed, is_bfloat16=options.bfloat16)

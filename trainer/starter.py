@@ -7,10 +7,12 @@ import logging
 import random
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 
 from engine.evaluation.facts import FactGenerator
 from trainer import corpus as corpora
@@ -80,21 +82,73 @@ class DataSource:
 
 
 def load_checkpoint(work: Path) -> tuple[StarterModel, Codec]:
-    """Load the network of a work folder's last checkpoint, and its tokenizer."""
+    """Load the network of a work folder's last checkpoint, and its tokenizer.
+
+    Raises:
+        RunError: the folder holds no checkpoint.
+    """
+    checkpoint = work / "run" / "checkpoint.pt"
+    if not checkpoint.exists():
+        raise RunError(f"{work} holds no run of the starter model.", hint="Name its work folder.")
     codec = Codec.load(work / "tokenizer.json")
-    state = torch.load(work / "run" / "checkpoint.pt", weights_only=False)
+    state = torch.load(checkpoint, weights_only=False)
     model = StarterModel(Shape(**state["shape"]))
     model.load_state_dict(state["model"])
     return model.eval(), codec
 
 
-def export_checkpoint(work: Path, output: Path, info: ExportInfo, *, num_prompts: int = 24) -> Parity:
-    """Write the last checkpoint as GGUF; see `trainer.gguf_export.export`."""
+def export_checkpoint(
+    work: Path, output: Path, info: ExportInfo, *, average: Sequence[Path] = (), num_prompts: int = 24
+) -> Parity:
+    """Write the last checkpoint as GGUF; see `trainer.gguf_export.export`.
+
+    Args:
+        work: work folder of the run.
+        output: file to write or replace.
+        info: what the file says of the model.
+        average: other stages of the same model, as work folders or GGUF files, with which its weights are averaged.
+        num_prompts: readings on which the file is compared.
+
+    Raises:
+        RunError: a stage to average with has another shape or tokenizer.
+        ModelError: a file to average with is not the starter model with unquantised weights.
+    """
     model, codec = load_checkpoint(work)
+    if average:
+        _average(model, codec, average)
     maker = DataSource(work, codec).rounds(random.Random(1))
     examples = [maker.tasks.read(1 + index % 14) for index in range(num_prompts)]
     prompts = [maker.renderer.render(example).ids for example in examples]
     return export(model, codec, output, info, prompts)
+
+
+def _average(model: StarterModel, codec: Codec, others: Sequence[Path]) -> None:
+    """Give a model the mean of its weights and of other stages' that it came from ("model soups", arXiv 2203.05482).
+
+    What one stage has unlearnt for another often comes back, and nothing of the other is lost (docs/log.md).
+    """
+    states = [model.state_dict()]
+    for path in others:
+        other, tokenizer = _read_stage(path)
+        if other.shape != model.shape or tokenizer.get_vocab() != codec.tokenizer.get_vocab():
+            raise RunError(
+                f"{path} is not a stage of this model.",
+                hint="Runs with the same shape and tokenizer can be averaged.",
+            )
+        states.append(other.state_dict())
+    mean = {name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]}
+    model.load_state_dict(mean)
+
+
+def _read_stage(path: Path) -> tuple[StarterModel, Tokenizer]:
+    """Network and tokenizer of a work folder's last checkpoint or of a GGUF file."""
+    if path.is_dir():
+        model, codec = load_checkpoint(path)
+        return model, codec.tokenizer
+    file = StarterFile(path)
+    model = StarterModel(Shape.of(file.config()))
+    file.load_tensors(model)
+    return model, file.tokenizer()
 
 
 def take_over(finished: Path, work: Path, settings: Settings, step: int) -> None:
@@ -123,16 +177,15 @@ def take_over(finished: Path, work: Path, settings: Settings, step: int) -> None
         state = torch.load(theirs, weights_only=False)
         shutil.copyfile(finished / "tokenizer.json", work / "tokenizer.json")
     else:
-        state = _state_of_file(StarterFile(finished), settings, work / "tokenizer.json")
+        state = _state_of_file(finished, settings, work / "tokenizer.json")
     state["progress"].update(step=step, level_step=step)
     save_atomically(state, ours)
 
 
-def _state_of_file(file: StarterFile, settings: Settings, tokenizer: Path) -> dict[str, Any]:
+def _state_of_file(finished: Path, settings: Settings, tokenizer: Path) -> dict[str, Any]:
     """What a checkpoint holds, from a GGUF file; its tokenizer is written."""
-    model = StarterModel(Shape.of(file.config()))
-    file.load_tensors(model)
-    file.tokenizer().save(str(tokenizer))
+    model, read = _read_stage(finished)
+    read.save(str(tokenizer))
     return checkpoint_state(
         model,
         settings.optimizers(model),

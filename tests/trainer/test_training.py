@@ -2,17 +2,19 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from engine.errors import ModelNotFoundError
+from trainer.__main__ import main
 from trainer.model import Shape, StarterModel
 from trainer.rl.errors import RunError
 from trainer.rl.starter_file import StarterFile
 from trainer.stages import LEVELS, Course, Progress
-from trainer.starter import DataSource, take_over
+from trainer.starter import DataSource, load_checkpoint, take_over
 from trainer.tokens import Codec
 from trainer.training import Settings, Training
 
@@ -86,6 +88,37 @@ def test_the_bundled_model_learns_on(work: Path, tmp_path: Path) -> None:
     assert training.losses["reply"] < 2.0
     with pytest.raises(ModelNotFoundError):
         take_over(tmp_path / "none.gguf", tmp_path / "other", settings, 1)
+
+
+def test_stages_are_averaged(
+    codec: Codec, work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The mean of a run and of the file that it came from is exported; what is no stage of it is refused."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, seed in ((first, 1), (second, 2)):
+        shutil.copytree(work, folder)
+        settings = replace(_settings(codec), seed=seed)
+        Training(settings, folder / "run", codec, DataSource(folder, codec).rounds).save()
+    file, mean = tmp_path / "first.gguf", tmp_path / "mean.gguf"
+    assert main(["export", "--work", str(first), "--output", str(file)]) == 0
+    arguments = ["export", "--work", str(second), "--output", str(mean), "--average"]
+    assert main([*arguments, str(file), str(first)]) == 0
+    states = [load_checkpoint(folder)[0].state_dict() for folder in (first, second)]
+    averaged = StarterModel(_settings(codec).shape)
+    StarterFile(mean).load_tensors(averaged)
+    for name, value in averaged.state_dict().items():
+        # Weights are rounded to F16 twice at most.
+        expected = (2 * states[0][name] + states[1][name]) / 3
+        assert torch.allclose(value, expected, atol=1e-3, rtol=2e-3), name
+    before = mean.read_bytes()
+    for wrong, said in (
+        (BUNDLED, "is not a stage"),
+        (tmp_path / "none", "There is no model"),
+        (tmp_path, "no run"),
+    ):
+        assert main([*arguments, str(wrong)]) == 4
+        assert said in capsys.readouterr().err
+    assert mean.read_bytes() == before
 
 
 def test_a_level_is_left_when_mastered_or_held_long_enough() -> None:
