@@ -23,7 +23,7 @@ NUM_PAGES = 14
 QUESTIONS = (
     "To whom was the contract for dredging the Inner Basin awarded?",
     "Who was elected Deputy Chairman on 14 May 1935?",
-    "What is the name of the cat of the Harbour Master's daughter?",
+    "Which composer wrote the opera about a Venetian glassblower?",
 )
 ANSWERED, ALSO_ANSWERED, SILENT = range(3)
 
