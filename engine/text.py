@@ -5,7 +5,7 @@ imported from here.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from engine.locate import Normalised, locate, normalise
 from engine.sentences import sentence_spans
@@ -14,6 +14,7 @@ __all__ = [
     "Hyphenation",
     "Normalised",
     "collapse_whitespace",
+    "json_lines",
     "locate",
     "normalise",
     "readable",
@@ -87,3 +88,11 @@ def readable(text: str, hyphenation: Hyphenation = _WITHOUT_EVIDENCE) -> str:
             small letter.
     """
     return collapse_whitespace(hyphenation.undo(text).replace("\u00ad", ""))
+
+
+def json_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Lines of JSON that are not blank, each with its number from 1.
+
+    Not those of `str.splitlines`: strings of JSON may hold what Python too takes for an end of line (U+2028, U+0085).
+    """
+    return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())

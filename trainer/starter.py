@@ -81,17 +81,23 @@ class DataSource:
         return RoundMaker(tasks, text, Renderer(self.codec, rng), rng)
 
 
+def _load_state(work: Path) -> dict[str, Any]:
+    """What a work folder's last checkpoint holds."""
+    checkpoint = work / "run" / "checkpoint.pt"
+    if not checkpoint.exists():
+        raise RunError(f"{work} holds no run of the starter model.", hint="Name its work folder.")
+    state: dict[str, Any] = torch.load(checkpoint, weights_only=False)
+    return state
+
+
 def load_checkpoint(work: Path) -> tuple[StarterModel, Codec]:
     """Load the network of a work folder's last checkpoint, and its tokenizer.
 
     Raises:
         RunError: the folder holds no checkpoint.
     """
-    checkpoint = work / "run" / "checkpoint.pt"
-    if not checkpoint.exists():
-        raise RunError(f"{work} holds no run of the starter model.", hint="Name its work folder.")
+    state = _load_state(work)
     codec = Codec.load(work / "tokenizer.json")
-    state = torch.load(checkpoint, weights_only=False)
     model = StarterModel(Shape(**state["shape"]))
     model.load_state_dict(state["model"])
     return model.eval(), codec
@@ -167,14 +173,12 @@ def take_over(finished: Path, work: Path, settings: Settings, step: int) -> None
         RunError: the other folder holds no checkpoint.
         ModelError: the file is not the starter model with unquantised weights.
     """
-    theirs, ours = (folder / "run" / "checkpoint.pt" for folder in (finished, work))
+    ours = work / "run" / "checkpoint.pt"
     if ours.exists():
         return
-    if finished.is_dir() and not theirs.exists():
-        raise RunError(f"{finished} holds no run of the starter model.", hint="Name its work folder.")
+    state = _load_state(finished) if finished.is_dir() else None
     ours.parent.mkdir(parents=True, exist_ok=True)
-    if finished.is_dir():
-        state = torch.load(theirs, weights_only=False)
+    if state is not None:
         shutil.copyfile(finished / "tokenizer.json", work / "tokenizer.json")
     else:
         state = _state_of_file(finished, settings, work / "tokenizer.json")

@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.errors import PlanError
 from engine.evaluation.held_back import is_held_back_article
-from engine.text import collapse_whitespace
+from engine.text import collapse_whitespace, json_lines
 
 HINT = "It must be SQuAD or HotpotQA JSON, MuSiQue JSON, or lines of Natural Questions with 'ctxs'."
 
@@ -124,8 +124,7 @@ def _parse(data: bytes) -> list[dict[str, Any]]:
     try:
         whole = json.loads(text)
     except json.JSONDecodeError:
-        # Strings of JSON may hold what Python too takes for an end of line (U+2028, U+0085).
-        whole = [json.loads(line) for line in text.split("\n") if line.strip()]
+        whole = [json.loads(line) for _, line in json_lines(text)]
     if isinstance(whole, dict):
         whole = whole["data"] if "data" in whole else [whole]
     if not isinstance(whole, list) or not whole or not all(isinstance(one, dict) for one in whole):

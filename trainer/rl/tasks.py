@@ -16,7 +16,7 @@ from engine.documents.model import Document, PageDraft, lay_out
 from engine.errors import PlanError
 from engine.evaluation.facts import Fact, FactGenerator, FactLists, held_together
 from engine.sentences import sentence_spans
-from engine.text import collapse_whitespace
+from engine.text import collapse_whitespace, json_lines
 from trainer.lists import with_corpus_words, words_in
 
 DataKind = Literal["needles", "file"]
@@ -181,9 +181,8 @@ class FileTasks:
     def __init__(self, path: Path, seed: int) -> None:
         self._seed = seed
         try:
-            # Strings of JSON may hold what Python too takes for an end of line (U+2028, U+0085).
-            lines = [line for line in path.read_text("utf-8-sig").split("\n") if line.strip()]
-            self._tasks = [_parse(json.loads(line), number) for number, line in enumerate(lines)]
+            lines = json_lines(path.read_text("utf-8-sig"))
+            self._tasks = [_parse(json.loads(line), number) for number, (_, line) in enumerate(lines)]
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise PlanError(
                 f"The questions in {path} cannot be used: {exc}.",

@@ -22,7 +22,7 @@ from engine.errors import PlanError
 from engine.evaluation.haystack import TokenCounter, document_of
 from engine.evaluation.items import Gold, Item, Place
 from engine.evaluation.tasks.base import Parameters
-from engine.text import locate
+from engine.text import json_lines, locate
 
 _HINT = (
     'A line of it: {"id": "1", "question": "...", "answers": ["..."], "context": "..."} or with '
@@ -149,10 +149,7 @@ def _hash(data: bytes, lines: list[Line]) -> str:
 
 
 def _json_rows(text: str, name: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    # Strings of JSON may hold what Python too takes for an end of line (U+2028, U+0085).
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+    for number, line in json_lines(text):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as exc:
