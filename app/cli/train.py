@@ -92,11 +92,21 @@ def export(
     name: Annotated[
         str | None, typer.Option(help="What the file calls itself. Default: the run's name.")
     ] = None,
+    average: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN_FOLDER",
+            file_okay=False,
+            help="Another run of the same model, with whose weights to average. May be given several times.",
+        ),
+    ] = None,
 ) -> None:
     """Write the model of a finished run as a GGUF file, if the file is proven equal."""
     arguments = ["rl-export", "--output", str(output)]
     if name is not None:
         arguments += ["--name", name]
+    for other in average or ():
+        arguments += ["--average", str(other)]
     _leave_to_trainer([*arguments, "--", str(run_folder)])
 
 

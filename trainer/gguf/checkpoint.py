@@ -67,7 +67,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
         config=read_json(folder / "config.json"),
         generation=read_json(folder / "generation_config.json", is_optional=True),
         tensors=_open_weights(folder),
-        license=_license(folder / "README.md"),
+        license=read_license(folder / "README.md"),
     )
 
 
@@ -144,7 +144,8 @@ def _open_shards(folder: Path, index: Json) -> dict[str, TensorEntry]:
     return found
 
 
-def _license(readme: Path) -> str | None:
+def read_license(readme: Path) -> str | None:
+    """Identifier of the licence that a model card names, or None."""
     try:
         text = read_text(readme)
     except CheckpointError:  # a model card says nothing that the model needs

@@ -60,6 +60,14 @@ def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     five.add_argument("run", type=Path, help="folder of the run")
     five.add_argument("--output", type=Path, required=True, help="file to write or replace")
     five.add_argument("--name", help="what the file calls itself; default: the run's name")
+    five.add_argument(
+        "--average",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="another run of the same model, with whose weights to average; may be given several times",
+    )
 
 
 def _add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -180,5 +188,6 @@ def _export(options: argparse.Namespace) -> int:
     from trainer.gguf.command import describe
     from trainer.rl.export import export_run
 
-    sys.stdout.write(describe(export_run(options.run, options.output, name=options.name)) + "\n")
+    report = export_run(options.run, options.output, name=options.name, average=options.average)
+    sys.stdout.write(describe(report) + "\n")
     return 0

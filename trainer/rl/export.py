@@ -1,17 +1,22 @@
 """The trained policy as GGUF, with the metadata that the engine reads, behind the gate of every import."""
 
 import json
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from trainer.gguf.importing import Report, import_checkpoint
 from trainer.gguf.writer import FileInfo, FloatType
+from trainer.rl.average import write_average
 from trainer.rl.data import conversations_of, load_groups
 from trainer.rl.errors import RunError
 
 _NUM_PROMPTS = 24
 
 
-def export_run(folder: Path, output: Path, *, name: str | None = None) -> Report:
+def export_run(
+    folder: Path, output: Path, *, name: str | None = None, average: Sequence[Path] = ()
+) -> Report:
     """Write the policy of a finished run as an F16 GGUF file.
 
     The logits are compared on prompts of the run itself: what the model is for.
@@ -20,19 +25,34 @@ def export_run(folder: Path, output: Path, *, name: str | None = None) -> Report
         folder: of the run.
         output: file to write; replaced only by one that passes.
         name: what the file calls itself; None = the run's name.
+        average: other finished runs of the same model, with whose weights its weights are averaged.
 
     Raises:
-        RunError: the run is not finished.
+        RunError: a run is not finished, or trained another model.
+        CheckpointError: a policy is damaged.
         ConversionError: see `trainer.gguf.importing.import_checkpoint`.
     """
+    policies = [_policy(each) for each in (folder, *average)]
+    policy = policies[0]
+    known = json.loads((policy / "palimpsest.json").read_text("utf-8"))
+    recipe = json.loads((folder / "recipe.json").read_text("utf-8"))
+    license_id = known.pop("license", None)  # runs of older versions did not write it
+    fields = {f"palimpsest.{key}": value for key, value in known.items() if value is not None}
+    info = FileInfo(name=name or recipe["run"]["name"], license=license_id, fields=fields)
+    prompts = _prompts(folder)
+    if not average:
+        return import_checkpoint(policy, output, kind=FloatType.F16, info=info, prompts=prompts)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".palimpsest-average-") as scratch:
+        mean = Path(scratch) / "policy"
+        write_average(policies, mean)
+        return import_checkpoint(mean, output, kind=FloatType.F16, info=info, prompts=prompts)
+
+
+def _policy(folder: Path) -> Path:
     policy = folder / "policy"
     if not (policy / "palimpsest.json").exists():
         raise RunError(f"{folder} holds no trained policy.", hint="Let the run reach its last step first.")
-    known = json.loads((policy / "palimpsest.json").read_text("utf-8"))
-    recipe = json.loads((folder / "recipe.json").read_text("utf-8"))
-    fields = {f"palimpsest.{key}": value for key, value in known.items() if value is not None}
-    info = FileInfo(name=name or recipe["run"]["name"], fields=fields)
-    return import_checkpoint(policy, output, kind=FloatType.F16, info=info, prompts=_prompts(folder))
+    return policy
 
 
 def _prompts(folder: Path) -> list[tuple[int, ...]] | None:

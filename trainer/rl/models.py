@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from engine.errors import CheckpointError, UnsupportedCheckpointError
+from trainer.gguf.checkpoint import read_license
 from trainer.rl.attention import PACKED
 from trainer.rl.errors import RecipeError
 from trainer.rl.lora import hold_in_16_bits
@@ -43,6 +44,7 @@ class Policy:
         prompt_set: name of the prompt set that it was made for; None = the standard one.
         chunk_tokens: chunk size that it was made for, or None.
         memory_tokens: memory size that it was made for, or None.
+        license: identifier of the licence that what is made of it comes under too, if it says so.
     """
 
     model: nn.Module
@@ -52,6 +54,7 @@ class Policy:
     prompt_set: str | None = None
     chunk_tokens: int | None = None
     memory_tokens: int | None = None
+    license: str | None = None
 
     @property
     def device(self) -> torch.device:
@@ -218,6 +221,7 @@ def _load_folder(path: Path, attention: Attention, quantised_on: str | None) -> 
         prompt_set=extra.get("prompt_set"),
         chunk_tokens=extra.get("chunk_tokens"),
         memory_tokens=extra.get("memory_tokens"),
+        license=extra.get("license") or read_license(path / "README.md"),
     )
 
 
@@ -268,10 +272,15 @@ def save_vocabulary(policy: Policy, folder: Path) -> None:
     }
     if vocabulary.bos_id is not None:
         settings["bos_token"] = vocabulary.text([vocabulary.bos_id])
+    model: Any = policy.model
+    pad_id = model.config.pad_token_id
+    if pad_id is not None and 0 <= pad_id < vocabulary.size:  # some configs say -1
+        settings["pad_token"] = vocabulary.text([pad_id])
     extra = {
         "prompt_set": policy.prompt_set,
         "chunk_tokens": policy.chunk_tokens,
         "memory_tokens": policy.memory_tokens,
+        "license": policy.license,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2), "utf-8")
     (folder / "palimpsest.json").write_text(json.dumps(extra, indent=2), "utf-8")
@@ -295,6 +304,7 @@ def _load_starter(path: Path) -> Policy:
             size=len(fields["tokenizer.ggml.tokens"]),
         ),
         name=fields["general.name"],
+        license=fields.get("general.license"),
         context_tokens=int(fields["qwen2.context_length"]),
         prompt_set=fields.get("palimpsest.prompt_set"),
         chunk_tokens=fields.get("palimpsest.chunk_tokens"),

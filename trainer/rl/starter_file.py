@@ -79,7 +79,7 @@ class StarterFile:
             tie_word_embeddings=True,
             use_sliding_window=False,
             eos_token_id=int(fields["tokenizer.ggml.eos_token_id"]),
-            pad_token_id=int(fields["tokenizer.ggml.padding_token_id"]),
+            pad_token_id=fields.get("tokenizer.ggml.padding_token_id"),
             bos_token_id=None,
         )
 
