@@ -1,4 +1,4 @@
-"""Questions that the bundled model's third version was trained on by reinforcement (docs/training.md, "The proof").
+"""Questions for reinforcement on the finished model (docs/training.md, "The proof"; `benchmarks/rl-questions.toml`).
 
     python -m benchmarks.rl_questions --squad FILE --books FOLDER --output questions.jsonl
 
@@ -32,7 +32,7 @@ from engine.models.catalogue import BUNDLED
 from engine.models.opening import open_model
 from engine.text import sentence_spans
 from trainer.lists import TRAINING_LISTS
-from trainer.rl.tasks import DataConfig, Needles
+from trainer.rl.tasks import DataConfig, Needles, Task
 
 LENGTHS = (2000, 3500)
 CHUNK_TOKENS = 225
@@ -40,7 +40,7 @@ NEEDLE_CHUNKS = (4, 8)
 LOOK_ALIKES = 6
 UNANSWERABLE = 0.2
 NUM_BOOKS = 12
-"""Texts that facts stand in, the first ones by name; more would not change what is learnt, but take time to read."""
+"""Running text of so many, the first ones by name."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,7 +73,7 @@ def make(squad: Path, books: Path, num_asked: int, num_facts: int, seed: int) ->
     text = source_of(books.name, [part for file in files for part in paragraphs_of(open_document(file))])
     with closing(open_model(BUNDLED, wishes=Wishes(num_threads=1))) as backend:
         materials = Materials(text=text, counter=TokenCounter(backend.tokenize), seed=seed)
-        task = PassagesTask(materials=materials, dataset=_trained_on(load_dataset(squad)))
+        passages = PassagesTask(materials=materials, dataset=_trained_on(load_dataset(squad)))
         config = DataConfig(
             texts=tuple(map(str, files)),
             chunks=NEEDLE_CHUNKS,
@@ -83,7 +83,8 @@ def make(squad: Path, books: Path, num_asked: int, num_facts: int, seed: int) ->
             seed=seed,
         )
         needles = Needles(TRAINING_LISTS, config, tokenize=backend.tokenize, chunk_tokens=CHUNK_TOKENS)
-        rows = [*_asked(task, num_asked, seed), *_facts(needles, num_facts)]
+        tasks = [*_asked(passages, num_asked, seed), *(needles.task(index) for index in range(num_facts))]
+    rows = [_row(task) for task in tasks]
     random.Random(seed).shuffle(rows)
     return rows
 
@@ -101,18 +102,18 @@ def _trained_on(dataset: Dataset) -> Dataset:
     )
 
 
-def _asked(task: PassagesTask, number: int, seed: int) -> Iterator[dict[str, Any]]:
+def _asked(passages: PassagesTask, number: int, seed: int) -> Iterator[Task]:
     for index in range(number):
         length = LENGTHS[index % len(LENGTHS)]
-        item = task.item(length, index)
-        yield {
-            "id": f"qa-{seed}-{index}",
-            "question": item.question,
-            "golds": [list(item.golds[0].answers)],
-            "text": item.document.text,
-            "evidence": [_sentence(item)],
-            "num_chunks": length // CHUNK_TOKENS,
-        }
+        item = passages.item(length, index)
+        yield Task(
+            task_id=f"qa-{seed}-{index}",
+            document=item.document,
+            question=item.question,
+            golds=(item.golds[0].answers,),
+            evidence=(_sentence(item),),
+            num_chunks=length // CHUNK_TOKENS,
+        )
 
 
 def _sentence(item: Item) -> str:
@@ -122,17 +123,16 @@ def _sentence(item: Item) -> str:
     return next(spans).strip()
 
 
-def _facts(needles: Needles, number: int) -> Iterator[dict[str, Any]]:
-    for index in range(number):
-        task = needles.task(index)
-        yield {
-            "id": task.task_id,
-            "question": task.question,
-            "golds": [list(gold) for gold in task.golds],
-            "text": task.document.text,
-            "evidence": list(task.evidence),
-            "num_chunks": task.num_chunks,
-        }
+def _row(task: Task) -> dict[str, Any]:
+    """As `trainer.rl.tasks.FileTasks` reads it."""
+    return {
+        "id": task.task_id,
+        "question": task.question,
+        "golds": task.golds,
+        "text": task.document.text,
+        "evidence": task.evidence,
+        "num_chunks": task.num_chunks,
+    }
 
 
 if __name__ == "__main__":

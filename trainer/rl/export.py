@@ -39,13 +39,11 @@ def export_run(
     license_id = known.pop("license", None)  # runs of older versions did not write it
     fields = {f"palimpsest.{key}": value for key, value in known.items() if value is not None}
     info = FileInfo(name=name or recipe["run"]["name"], license=license_id, fields=fields)
-    prompts = _prompts(folder)
-    if not average:
-        return import_checkpoint(policy, output, kind=FloatType.F16, info=info, prompts=prompts)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".palimpsest-average-") as scratch:
-        mean = Path(scratch) / "policy"
-        write_average(policies, mean)
-        return import_checkpoint(mean, output, kind=FloatType.F16, info=info, prompts=prompts)
+    with tempfile.TemporaryDirectory() as scratch:
+        if average:
+            policy = Path(scratch) / "policy"
+            write_average(policies, policy)
+        return import_checkpoint(policy, output, kind=FloatType.F16, info=info, prompts=_prompts(folder))
 
 
 def _policy(folder: Path) -> Path:
