@@ -29,7 +29,7 @@ from typing import Literal
 from engine.errors import PlanError
 from trainer.rl.data import Conversation, Group, Trajectory
 
-CreditKind = Literal["none", "recall", "likelihood", "gate"]
+CreditKind = Literal["none", "recall", "likelihood", "gate", "evidence"]
 _TINY = 1e-6
 
 
@@ -40,7 +40,8 @@ class AdvantageConfig:
     Attributes:
         divides_by_std: divide by the group's standard deviation; off, as in Dr.GRPO and MemAgent's released recipe.
         credit: reward of single turns: none, gain of answer words in the memory (recall), gain of the answer's
-            log-likelihood from the memory (likelihood), whether the gate was right (gate).
+            log-likelihood from the memory (likelihood), whether the gate was right (gate), recall less
+            what was taken where nothing is to be found (evidence).
         alpha: share of the outcome where there is a credit, in [0, 1].
         drops_even_groups: leave out groups whose rewards are all the same, which teach nothing (dynamic sampling).
         overlong_weight: weight of the overlong penalty, >= 0; 0 = off.

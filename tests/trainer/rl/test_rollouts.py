@@ -8,11 +8,13 @@ from collections.abc import Sequence
 import pytest
 
 from engine.agent.events import AnswerFinished, CallFinished, Purpose, Record
+from engine.agent.memory import EMPTY, Memory, MemoryItem
 from engine.agent.plan import default_config, make_plan
 from engine.agent.prompts import STARTER
 from engine.agent.reader import Reading, run_reading
 from engine.evaluation.lists import EVALUATION_LISTS
 from trainer.lists import TRAINING_LISTS
+from trainer.rl.advantages import CreditKind
 from trainer.rl.backend import TorchBackend
 from trainer.rl.credits import give_credits
 from trainer.rl.data import Conversation
@@ -148,8 +150,8 @@ def test_recall_counts_words_and_holding_counts_answers() -> None:
     assert holds("codes: 4417, 19", [["4417"], ["23"]]) == 0.5
 
 
-def _needle(backend: TorchBackend) -> Job:
-    sentences = ["The weather was fine on that day."] * 12
+def _needle(backend: TorchBackend, num_sentences: int = 12) -> Job:
+    sentences = ["The weather was fine on that day."] * num_sentences
     gold = "The access code of the Harlow gate is 4417."
     sentences[6] = gold
     task = Task(
@@ -162,7 +164,7 @@ def _needle(backend: TorchBackend) -> Job:
     return _job(backend, task)
 
 
-@pytest.mark.parametrize("kind", ["recall", "likelihood", "gate"])
+@pytest.mark.parametrize("kind", ["recall", "likelihood", "gate", "evidence"])
 def test_credits_go_to_the_turn_that_found_the_evidence(backend: TorchBackend, kind: str) -> None:
     job = _needle(backend)
     rollouts = roll_out([job], backend, group_size=2, temperature=0.0, seed_of=lambda *_: 0)
@@ -188,6 +190,35 @@ def test_credits_go_to_the_turn_that_found_the_evidence(backend: TorchBackend, k
             assert best > 0.5
     (plain,) = give_credits(rollouts, [job], "none", backend, scorer)
     assert all(talk.credit is None for t in plain.trajectories for talk in t.conversations)
+
+
+def test_the_credit_for_evidence_charges_what_was_taken_elsewhere(backend: TorchBackend) -> None:
+    job = _needle(backend, num_sentences=24)
+    assert len(job.plan.chunks) >= 3
+    (found,) = [chunk.index for chunk in job.plan.chunks if "4417" in "".join(u.text for u in chunk.units)]
+    plain, other = [chunk.index for chunk in job.plan.chunks if chunk.index != found][:2]
+    noise, truth = MemoryItem("The weather was fine."), MemoryItem("The access code is 4417.")
+    memories = (
+        (plain, EMPTY, Memory((noise,))),
+        (found, Memory((noise,)), Memory((noise, truth))),
+        (other, Memory((noise, truth)), Memory((truth,))),
+    )
+    (rollout,) = roll_out([job], backend, group_size=1, temperature=0.0, seed_of=lambda *_: 0)
+    seen = dataclasses.replace(rollout.observed[0], memories=memories)
+    judged = dataclasses.replace(rollout, observed=(seen,))
+
+    (group,) = give_credits([judged], [job], "evidence", backend, lambda _: [])
+    credits = {talk.chunk_index: talk.credit for talk in group.trajectories[0].conversations}
+    assert [credits[index] for index in (plain, found, other)] == [-1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("kind", ["gate", "evidence"])
+def test_without_known_evidence_nothing_is_charged(backend: TorchBackend, kind: CreditKind) -> None:
+    job = _needle(backend)
+    unknown = dataclasses.replace(job, task=dataclasses.replace(job.task, evidence=()))
+    rollouts = roll_out([unknown], backend, group_size=1, temperature=0.0, seed_of=lambda *_: 0)
+    (group,) = give_credits(rollouts, [unknown], kind, backend, lambda _: [])
+    assert all(talk.credit is None for talk in group.trajectories[0].conversations)
 
 
 def test_needles_are_functions_of_their_number(backend: TorchBackend) -> None:
