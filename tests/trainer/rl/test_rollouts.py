@@ -25,7 +25,7 @@ from trainer.rl.rollouts import Job, Rollout, roll_out, run_seed
 from trainer.rl.tasks import DataConfig, Needles, Task, make_document
 from trainer.rl.update import Budget, Computing, score_all
 
-HOT = 2.5
+HOT = 4.0
 
 
 @pytest.fixture(scope="module")
