@@ -3,9 +3,9 @@
     recall      answer words in the memory after the turn minus before        ReMemR1
     likelihood  log pi(answer | question, memory after) minus before, a token    InfoMem
     gate        1 if the memory changed exactly where the chunk holds evidence   GRU-Mem (arXiv 2602.10560)
-    evidence    recall, less 1 where something was taken from a chunk that holds none    ours: recall alone pays nothing
-                for leaving other chunks be, and its readers take more and more of them
+    evidence    recall, less 1 where something was taken from a chunk that holds none    ours
 
+Recall alone pays nothing for leaving other chunks be, and its readers take from more and more of them (docs/log.md).
 The last two need to know where the evidence stands: an answered question without it has no credits.
 Only calls that read a chunk have a credit; the final conversation is judged by the outcome alone. Where a chunk took
 more than one call, the last of them made the memory and gets the credit.
@@ -65,9 +65,9 @@ def _gains(
 ) -> list[dict[int, float]]:
     """Credit by chunk index, for each reading."""
     task, plan = job.task, job.plan
-    relevant = {chunk.index: _holds_evidence(plan, task, chunk.start, chunk.end) for chunk in plan.chunks}
     if kind in ("gate", "evidence") and task.golds and not task.evidence:
         return [{} for _ in observed]
+    relevant = {chunk.index: _holds_evidence(plan, task, chunk.start, chunk.end) for chunk in plan.chunks}
     if kind == "gate":
         return [{i: float((a != b) == relevant[i]) for i, b, a in each.memories} for each in observed]
     memories = {memory for each in observed for _, *pair in each.memories for memory in pair}
