@@ -67,20 +67,32 @@ def _gains(
     task, plan = job.task, job.plan
     if kind in ("gate", "evidence") and task.golds and not task.evidence:
         return [{} for _ in observed]
-    relevant = {chunk.index: _holds_evidence(plan, task, chunk.start, chunk.end) for chunk in plan.chunks}
     if kind == "gate":
-        return [{i: float((a != b) == relevant[i]) for i, b, a in each.memories} for each in observed]
+        relevant = _relevant_chunks(plan, task)
+        return [{i: float((a != b) == (i in relevant)) for i, b, a in each.memories} for each in observed]
     memories = {memory for each in observed for _, *pair in each.memories for memory in pair}
     if kind == "likelihood":
         value = likelihoods(sorted(memories, key=Memory.to_json))
     else:
         value = {memory: recall(memory.text, task.golds) for memory in memories}
     gains = [{i: value[after] - value[before] for i, before, after in each.memories} for each in observed]
-    if kind == "evidence":
-        for gain, each in zip(gains, observed, strict=True):
-            for i, before, after in each.memories:
-                gain[i] -= float(not relevant[i] and not set(after.items) <= set(before.items))
-    return gains
+    if kind != "evidence":
+        return gains
+    relevant = _relevant_chunks(plan, task)
+    return [
+        {i: gain[i] - float(i not in relevant and _took(b, a)) for i, b, a in each.memories}
+        for gain, each in zip(gains, observed, strict=True)
+    ]
+
+
+def _took(before: Memory, after: Memory) -> bool:
+    """Whether something is new; what is only dropped takes nothing from the chunk."""
+    return not set(after.items) <= set(before.items)
+
+
+def _relevant_chunks(plan: ReadingPlan, task: Task) -> set[int]:
+    """Indexes of the chunks that hold evidence."""
+    return {chunk.index for chunk in plan.chunks if _holds_evidence(plan, task, chunk.start, chunk.end)}
 
 
 def _holds_evidence(plan: ReadingPlan, task: Task, start: int, end: int) -> bool:

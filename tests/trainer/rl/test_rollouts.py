@@ -164,8 +164,13 @@ def _needle(backend: TorchBackend, num_sentences: int = 12) -> Job:
     return _job(backend, task)
 
 
+def _chunk_of_the_code(job: Job) -> int:
+    (index,) = [chunk.index for chunk in job.plan.chunks if "4417" in "".join(u.text for u in chunk.units)]
+    return index
+
+
 @pytest.mark.parametrize("kind", ["recall", "likelihood", "gate", "evidence"])
-def test_credits_go_to_the_turn_that_found_the_evidence(backend: TorchBackend, kind: str) -> None:
+def test_credits_go_to_the_turn_that_found_the_evidence(backend: TorchBackend, kind: CreditKind) -> None:
     job = _needle(backend)
     rollouts = roll_out([job], backend, group_size=2, temperature=0.0, seed_of=lambda *_: 0)
 
@@ -173,8 +178,8 @@ def test_credits_go_to_the_turn_that_found_the_evidence(backend: TorchBackend, k
         scores = score_all(backend.policy.model, talks, Computing(), Budget(1024))
         return [sum(values) / len(values) for values in scores]
 
-    (group,) = give_credits(rollouts, [job], kind, backend, scorer)  # type: ignore[arg-type]
-    (index,) = [chunk.index for chunk in job.plan.chunks if "4417" in "".join(u.text for u in chunk.units)]
+    (group,) = give_credits(rollouts, [job], kind, backend, scorer)
+    index = _chunk_of_the_code(job)
     assert len(job.plan.chunks) > 1
     for trajectory in group.trajectories:
         assert trajectory.reward == 1.0
@@ -195,7 +200,7 @@ def test_credits_go_to_the_turn_that_found_the_evidence(backend: TorchBackend, k
 def test_the_credit_for_evidence_charges_what_was_taken_elsewhere(backend: TorchBackend) -> None:
     job = _needle(backend, num_sentences=24)
     assert len(job.plan.chunks) >= 3
-    (found,) = [chunk.index for chunk in job.plan.chunks if "4417" in "".join(u.text for u in chunk.units)]
+    found = _chunk_of_the_code(job)
     plain, other = [chunk.index for chunk in job.plan.chunks if chunk.index != found][:2]
     noise, truth = MemoryItem("The weather was fine."), MemoryItem("The access code is 4417.")
     memories = (
