@@ -52,50 +52,58 @@ FateRole = Qt.ItemDataRole.UserRole + 2
 
 
 class ExcerptModel(QAbstractListModel):
-    """The excerpts of one question."""
+    """The excerpts of one question.
+
+    Rows are the excerpts that were told, not those of the record, which a reading that goes on cuts before
+    anything is drawn anew.
+    """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._question: QuestionRecord | None = None
         self._state: ReadingState | None = None
         self._cited: set[tuple[int, int, int]] = set()
+        self._excerpts: list[Excerpt] = []
         self._lines: list[str | None] = []  # made when they are looked at
 
     def show_question(self, state: ReadingState | None, question: QuestionRecord | None) -> None:
         """Show all excerpts of a question."""
         self.beginResetModel()
         self._state, self._question = state, question
-        self._lines = [None] * len(question.excerpts) if question else []
+        self._excerpts = list(question.excerpts) if question else []
+        self._lines = [None] * len(self._excerpts)
         self._cited = _cited(question)
         self.endResetModel()
 
     def catch_up(self) -> None:
         """Show those that came since."""
-        if self._question is None or len(self._question.excerpts) <= len(self._lines):
+        first = len(self._excerpts)
+        fresh = self._question.excerpts[first:] if self._question else []
+        if not fresh:
             return
-        num_fresh = len(self._question.excerpts) - len(self._lines)
-        self.beginInsertRows(QModelIndex(), len(self._lines), len(self._lines) + num_fresh - 1)
-        self._lines += [None] * num_fresh
+        self.beginInsertRows(QModelIndex(), first, first + len(fresh) - 1)
+        self._excerpts += fresh
+        self._lines += [None] * len(fresh)
         self.endInsertRows()
 
     def answered(self) -> None:
         """Say which of them the answer rests on."""
         self._cited = _cited(self._question)
-        if self._lines:
-            self.dataChanged.emit(self.index(0), self.index(len(self._lines) - 1), [FateRole])
+        if self._excerpts:
+            self.dataChanged.emit(self.index(0), self.index(len(self._excerpts) - 1), [FateRole])
 
     def rowCount(self, parent: _Index = QModelIndex(), /) -> int:  # noqa: B008
         """Number of excerpts."""
-        return 0 if parent.isValid() else len(self._lines)
+        return 0 if parent.isValid() else len(self._excerpts)
 
     def data(self, index: _Index, role: int = Qt.ItemDataRole.DisplayRole, /) -> object:
         """Quote, place in words, fate in words, or the excerpt itself."""
         row = index.row()
-        if self._question is None or not 0 <= row < len(self._lines):
+        if not 0 <= row < len(self._excerpts):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
             return self._line(row)
-        excerpt = self._question.excerpts[row]
+        excerpt = self._excerpts[row]
         if role == ExcerptRole:
             return excerpt
         if role == PlaceRole:
@@ -111,8 +119,7 @@ class ExcerptModel(QAbstractListModel):
     def _line(self, row: int) -> str:
         line = self._lines[row]
         if line is None:
-            assert self._question is not None, "rows are those of a question"
-            line = self._lines[row] = one_line(self._question.excerpts[row].quote, _MOST_CHARACTERS)
+            line = self._lines[row] = one_line(self._excerpts[row].quote, _MOST_CHARACTERS)
         return line
 
     def _place(self, excerpt: Excerpt) -> str:

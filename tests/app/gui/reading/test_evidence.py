@@ -42,6 +42,28 @@ def test_cards_come_in_while_it_reads(view: EvidenceView) -> None:
     assert [each.quote for each in view.excerpts()][-1] == "A third."
 
 
+def test_cards_are_painted_while_a_reading_goes_on_from_an_earlier_chunk(
+    view: EvidenceView, qtbot: QtBot
+) -> None:
+    """A progress bar that is set paints the window at once: after the record was cut, before all is drawn anew."""
+    state = state_with(3)
+    view.show_question(state, 0)
+    qtbot.wait(50)
+    painted: list[int] = []
+
+    def paint(_: int) -> None:
+        view._list.viewport().repaint()
+        painted.append(len(state.questions[0].excerpts))
+
+    state.status_changed.connect(paint)
+    run = {"run_id": "run", "question": "What was found?", "next_chunk": 1}
+    state.apply("planned", made.planned(3) | {"runs": [run]})
+    assert painted == [1], "the second and the third are read again"
+    assert view.count == 3
+    view.show_question(state, 0)
+    assert view.count == 1
+
+
 def test_a_click_and_enter_show_the_place(view: EvidenceView, qtbot: QtBot) -> None:
     view.show_question(state_with(5), 0)
     qtbot.wait(50)
