@@ -104,7 +104,9 @@ class _Round:
             if prompts:
                 self._read(prompts)
             else:
-                self._write(list(self._active.values()))
+                # llama.cpp computes caches that are apart in one go only if they come in a row: in any other order, one
+                # after the other, it reads all weights once more for each break.
+                self._write(sorted(self._active.values(), key=lambda job: job.sequence))
 
     def _admit(self) -> None:
         """Give free sequences to those who wait, unless a prefix that they share is about to be computed."""
@@ -165,6 +167,10 @@ class _Round:
     def _write(self, jobs: Sequence["_Job"]) -> None:
         """Compute one more token of every reply, and the tokens that are guessed to follow."""
         share = min(self._settings.max_outputs, self._settings.batch_tokens) // len(jobs)
+        if len(jobs) > 1 and not self._settings.is_unified:
+            # Of caches apart, llama.cpp computes pieces of different lengths one after the other: on a CPU guesses then
+            # cost what the tokens cost that they spare (docs/log.md).
+            share = 1
         drafts = [job.draft(share - 1) for job in jobs]
         pieces = [
             Piece(job.sequence, [job.token_ids[-1], *draft], num_outputs=1 + len(draft))

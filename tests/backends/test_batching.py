@@ -1,5 +1,8 @@
 """Many conversations in one context: the same replies as one after the other, with less computed."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +11,7 @@ from engine.backends.base import Completion, Request, Sampling, Segment
 from engine.backends.gbnf import quote
 from engine.backends.llamacpp import LlamaCppBackend
 from engine.backends.lookup import MAX_DRAFT_TOKENS, PromptLookup
-from engine.backends.native_context import common_prefix
+from engine.backends.native_context import NativeContext, Piece, common_prefix
 
 SENTENCES = [
     " The keeper of the light was Tobias Wren.",
@@ -72,11 +75,19 @@ def test_a_prefix_is_computed_once_for_all(kind: str, request: pytest.FixtureReq
     assert all(c.cached_tokens < len(c.prompt_token_ids) for c in completions)
 
 
+@pytest.mark.parametrize("kind", ["starter", "unified"])
 def test_drafts_change_nothing_but_the_number_of_calls(
-    starter: LlamaCppBackend, monkeypatch: pytest.MonkeyPatch
+    kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    backend: LlamaCppBackend = request.getfixturevalue(kind)
     greedy, drawn = copying(1), copying(2, Sampling(temperature=0.7, seed=5))
-    with_drafts = starter.generate([greedy, drawn])
+    # With caches apart only a reply that is written alone is drafted.
+    calls = [[greedy, drawn]] if kind == "unified" else [[greedy], [drawn]]
+
+    def replies() -> list[Completion]:
+        return [completion for call in calls for completion in backend.generate(call)]
+
+    with_drafts = replies()
     used: list[int] = []
     learn = PromptLookup.learn
 
@@ -85,12 +96,33 @@ def test_drafts_change_nothing_but_the_number_of_calls(
         learn(self, num_drafted, num_right)
 
     monkeypatch.setattr(PromptLookup, "learn", note)
-    again = starter.generate([greedy, drawn])
+    again = replies()
     assert sum(used) > 0
     monkeypatch.setattr(PromptLookup, "draft", lambda self, most: [])
-    without = starter.generate([greedy, drawn])
+    without = replies()
     assert all(map(same, with_drafts, without))
     assert [c.token_ids for c in again] == [c.token_ids for c in with_drafts]
+
+
+def test_caches_apart_are_computed_in_a_row_a_token_each(
+    parallel: LlamaCppBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another order, or with pieces of several lengths, llama.cpp computes them one after the other."""
+    parallel.generate([reading("Who kept the light?", n) for n in range(8)])
+    written: list[list[tuple[int, int]]] = []
+    compute = NativeContext.compute
+
+    def note(self: NativeContext, pieces: Sequence[Piece], **more: Any) -> None:
+        if len(pieces) > 1:
+            written.append([(piece.sequence, len(piece.ids)) for piece in pieces])
+        compute(self, pieces, **more)
+
+    monkeypatch.setattr(NativeContext, "compute", note)
+    # Each goes on best where its beginning was read: in an order of its own.
+    parallel.generate([copying(5), *(reading("Who kept the light?", n) for n in reversed(range(7)))])
+    assert written
+    assert all(pieces == sorted(pieces) for pieces in written)
+    assert all(length == 1 for pieces in written for _, length in pieces)
 
 
 def test_a_closed_reply_ends_the_turn(starter: LlamaCppBackend) -> None:
