@@ -8,15 +8,16 @@ would have written anyway (Saxena 2023, "Prompt Lookup Decoding"; speculative de
 from collections.abc import Sequence
 
 _NGRAM_TOKENS = 3
-_FIRST_DRAFT_TOKENS = 4
-MAX_DRAFT_TOKENS = 16
-"""Most tokens that are guessed at once."""
+_FIRST_DRAFT_TOKENS = 3
+MAX_DRAFT_TOKENS = 15
+"""Most tokens that are guessed at once. With the token before them they are 4, 8 or 16 in a call: on a CPU llama.cpp
+computes four for little more than three (docs/log.md)."""
 
 
 class PromptLookup:
     """Drafts for one reply.
 
-    The length adapts: doubled when all guesses were right, halved when one was wrong.
+    The length adapts: 3, 7, 15 as long as all guesses are right, 3 again when one was wrong.
 
     Args:
         prompt_ids: the prompt.
@@ -43,9 +44,9 @@ class PromptLookup:
     def learn(self, num_drafted: int, num_right: int) -> None:
         """Adapt the length of drafts to how the last one went."""
         if num_right == num_drafted:
-            self._length = min(MAX_DRAFT_TOKENS, 2 * self._length)
+            self._length = min(MAX_DRAFT_TOKENS, 2 * self._length + 1)
         else:
-            self._length = max(1, self._length // 2)
+            self._length = _FIRST_DRAFT_TOKENS
 
     def _index(self) -> None:
         """Note where each n-gram is followed by something; the latest place counts."""

@@ -160,11 +160,11 @@ def test_a_draft_is_what_followed_the_same_tokens(prompt: list[int], reply: list
 def test_the_length_of_drafts_adapts() -> None:
     lookup = PromptLookup([1, 2, 3, *range(10, 60), 1, 2, 3])
     lengths = []
-    for right in (4, 8, 16, 0, 0, 0, 0, 0):
+    for right in (3, 7, 15, 15, 14, 0, 3):
         drafted = len(lookup.draft(100))
         lengths.append(drafted)
         lookup.learn(drafted, right)
-    assert lengths == [4, 8, 16, 16, 8, 4, 2, 1]
+    assert lengths == [3, 7, 15, 15, 15, 3, 3]
 
 
 @given(st.lists(st.integers(0, 2)), st.lists(st.integers(0, 2)))
