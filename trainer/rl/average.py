@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from trainer.gguf.checkpoint import Checkpoint, open_checkpoint, read_json
@@ -26,15 +27,20 @@ def write_average(policies: Sequence[Path], output: Path) -> None:
         output: folder to make.
 
     Raises:
-        RunError: one is not a model like the first.
+        RunError: one is not a model like the first, or the mean cannot be written.
         CheckpointError: one is damaged.
     """
     first, *others = (open_checkpoint(policy) for policy in policies)
     for other in others:
         _check(other, first)
-    shutil.copytree(first.folder, output, ignore=shutil.ignore_patterns("*.safetensors*"))
     mean = {name: _mean([each.tensors[name].read() for each in (first, *others)]) for name in first.tensors}
-    save_file(mean, output / "model.safetensors", metadata={"format": "pt"})
+    try:
+        shutil.copytree(first.folder, output, ignore=shutil.ignore_patterns("*.safetensors*"))
+        save_file(mean, output / "model.safetensors", metadata={"format": "pt"})
+    except (OSError, SafetensorError) as exc:
+        raise RunError(
+            f"The mean of the runs cannot be written to {output}: {exc}.", hint="Is the disk full?"
+        ) from exc
 
 
 def _check(other: Checkpoint, first: Checkpoint) -> None:

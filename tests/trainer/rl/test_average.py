@@ -58,3 +58,11 @@ def test_what_is_no_run_of_the_model_is_not_averaged(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         export_run(tmp_path / "1", output, average=[tmp_path / "other"])
     assert not output.exists()
+
+
+def test_a_mean_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    policy = tmp_path / "1" / "policy"
+    _run(tmp_path / "1", 0.0, 1)
+    (tmp_path / "file").write_text("no folder", "utf-8")
+    with pytest.raises(RunError, match="mean of the runs cannot be written"):
+        write_average([policy, policy], tmp_path / "file" / "mean")
