@@ -15,9 +15,9 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -187,17 +187,8 @@ def _server(options: argparse.Namespace) -> Callable[[list[Job]], int]:
         return int(done["usage"]["completion_tokens"])
 
     def complete(jobs: list[Job]) -> int:
-        counts = [0] * len(jobs)
-
-        def work(place: int) -> None:
-            counts[place] = one(jobs[place])
-
-        threads = [threading.Thread(target=work, args=(place,)) for place in range(len(jobs))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return sum(counts)
+        with ThreadPoolExecutor(len(jobs)) as threads:
+            return sum(threads.map(one, jobs))
 
     return complete
 
