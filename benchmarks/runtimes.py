@@ -32,8 +32,8 @@ from benchmarks.models import make_model
 from engine.agent.memory import EMPTY
 from engine.agent.plan import default_config, make_plan
 from engine.agent.steps import read_request
-from engine.backends import gbnf
 from engine.backends.base import Request, Sampling, Segment
+from engine.backends.llamacpp import grammar_writer
 from engine.backends.native import NativeModel
 from engine.backends.wishes import Wishes
 from engine.documents.reader import open_document
@@ -71,7 +71,9 @@ class Work:
 def chunks_of_the_sample(num_turns: int) -> Work:
     """The first reads of readings of the bundled sample, a question a turn."""
     document = open_document(SAMPLE)
-    with closing(open_model(BUNDLED)) as backend, closing(_Labels(BUNDLED)) as labels:
+    vocabulary = NativeModel(BUNDLED, vocab_only=True)
+    write = grammar_writer(vocabulary)  # labels are control tokens, which the server has to be told by id
+    with closing(open_model(BUNDLED)) as backend:
         prompts = prompts_for(backend)
         config = default_config(backend, prompts)
         turns = []
@@ -80,23 +82,17 @@ def chunks_of_the_sample(num_turns: int) -> Work:
             plan = make_plan([document], question, config=config, prompts=prompts, backend=backend)
             requests = [read_request(plan, chunk, EMPTY) for chunk in plan.chunks[:_NUM_CHUNKS]]
             turns.append(
-                [_job(each, backend.encode(each.prompt)) | labels.named(each.grammar) for each in requests]
+                [
+                    {
+                        **_job(each, backend.encode(each.prompt)),
+                        "token_grammar": write(each.grammar or ""),
+                        "labels": list(vocabulary.control.values()),
+                    }
+                    for each in requests
+                ]
             )
+        vocabulary.free()
         return Work("labels of chunks", BUNDLED, backend.info.context_tokens, turns)
-
-
-class _Labels:
-    """Labels are control tokens, which a grammar of the server has to name by id."""
-
-    def __init__(self, path: Path) -> None:
-        self._model = NativeModel(path, vocab_only=True)
-        control = self._model.control.items()
-        self._ids = {text: token for token, text in control if not self._model.ends_turn(token)}
-        self.close = self._model.free
-
-    def named(self, grammar: str | None) -> Job:
-        assert grammar is not None, "chunks are answered under a grammar"
-        return {"token_grammar": gbnf.parse(grammar).with_tokens(self._ids), "labels": list(self._ids)}
 
 
 def replies_at_random(model: Path, num_turns: int) -> Work:

@@ -85,7 +85,7 @@ class LlamaCppBackend:
         self._batcher = Batcher(model, context, looks_up=model.can_forget)
         self._grammars = GrammarCache(model)
         self._free_grammars = weakref.finalize(self, self._grammars.free)
-        self._native_grammar = functools.lru_cache(_MAX_GRAMMARS)(_grammar_writer(model))
+        self._native_grammar = functools.lru_cache(_MAX_GRAMMARS)(grammar_writer(model))
         self._tokenizer = PromptTokenizer(model)
         self._lock = threading.RLock()
         self._is_generating = False
@@ -204,7 +204,7 @@ def _open_context(model: NativeModel, window_tokens: int, settings: RuntimeSetti
     )
 
 
-def _grammar_writer(model: NativeModel) -> Callable[[str], str]:
+def grammar_writer(model: NativeModel) -> Callable[[str], str]:
     """Writes a grammar with control tokens named by id, so that a label is one token and never spelt out."""
     tokens = {
         text: token_id for token_id, text in model.control.items() if text and not model.ends_turn(token_id)
