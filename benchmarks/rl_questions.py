@@ -3,8 +3,9 @@
     python -m benchmarks.rl_questions --squad FILE --books FOLDER --output questions.jsonl
 
 Questions that people asked (SQuAD), each in a document of its own passage among others, of 2,000 and 3,500 tokens
-in turns; and generated facts among six look-alikes, of 4 and 8 chunks, one in five not in its document. Articles, books
-and words that are held back for measuring (`engine/evaluation/held_back.py`, `lists.py`) are left out.
+in turns (with `--crowded` of 2,000, 3,500 and 7,000, the other passages of its own article first); and generated
+facts among six look-alikes, of 4 and 8 chunks, one in five not in its document. Articles, books and words that are
+held back for measuring (`engine/evaluation/held_back.py`, `lists.py`) are left out.
 A JSON line each, as `data.kind = "file"` reads them; the same command writes the same file.
 """
 
@@ -35,6 +36,7 @@ from trainer.lists import TRAINING_LISTS
 from trainer.rl.tasks import DataConfig, Needles, Task
 
 LENGTHS = (2000, 3500)
+CROWDED_LENGTHS = (2000, 3500, 7000)
 CHUNK_TOKENS = 225
 NEEDLE_CHUNKS = (4, 8)
 LOOK_ALIKES = 6
@@ -51,10 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help="file to write")
     parser.add_argument("--asked", type=int, default=1400, help="questions that people asked")
     parser.add_argument("--facts", type=int, default=600, help="questions about generated facts")
+    parser.add_argument("--crowded", action="store_true", help="passages of the same article first, longer")
     parser.add_argument("--seed", type=int, default=5)
     options = parser.parse_args(arguments)
     try:
-        rows = make(options.squad, options.books, options.asked, options.facts, options.seed)
+        rows = make(
+            options.squad,
+            options.books,
+            options.asked,
+            options.facts,
+            options.seed,
+            is_crowded=options.crowded,
+        )
     except PalimpsestError as exc:
         print(exc, file=sys.stderr)
         return 2
@@ -63,7 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make(squad: Path, books: Path, num_asked: int, num_facts: int, seed: int) -> list[dict[str, Any]]:
+def make(
+    squad: Path, books: Path, num_asked: int, num_facts: int, seed: int, *, is_crowded: bool = False
+) -> list[dict[str, Any]]:
     """The lines of the file, in an order drawn by the seed.
 
     Raises:
@@ -73,7 +85,8 @@ def make(squad: Path, books: Path, num_asked: int, num_facts: int, seed: int) ->
     text = source_of(books.name, [part for file in files for part in paragraphs_of(open_document(file))])
     with closing(open_model(BUNDLED, wishes=Wishes(num_threads=1))) as backend:
         materials = Materials(text=text, counter=TokenCounter(backend.tokenize), seed=seed)
-        passages = PassagesTask(materials=materials, dataset=_trained_on(load_dataset(squad)))
+        dataset = _trained_on(load_dataset(squad))
+        passages = PassagesTask(materials=materials, dataset=dataset, is_crowded=is_crowded)
         config = DataConfig(
             texts=tuple(map(str, files)),
             chunks=NEEDLE_CHUNKS,
@@ -103,8 +116,9 @@ def _trained_on(dataset: Dataset) -> Dataset:
 
 
 def _asked(passages: PassagesTask, number: int, seed: int) -> Iterator[Task]:
+    lengths = CROWDED_LENGTHS if passages.is_crowded else LENGTHS
     for index in range(number):
-        length = LENGTHS[index % len(LENGTHS)]
+        length = lengths[index % len(lengths)]
         item = passages.item(length, index)
         yield Task(
             task_id=f"qa-{seed}-{index}",

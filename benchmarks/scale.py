@@ -50,6 +50,8 @@ class Scale:
         return 256 * -(-(self.chunk_tokens + 3 * self.memory_tokens + 1536) // 256)
 
 
+_ALL_MODELS = tuple((shape, quantisation) for shape in SHAPES for quantisation in QUANTISATIONS)
+
 QUICK = Scale(
     models=(("0.5b", "q4_k_m"),),
     chunk_tokens=300,
@@ -69,7 +71,7 @@ QUICK = Scale(
 """Within five minutes on two cores; chunk and memory in the proportion of the full run."""
 
 QUARTER = Scale(
-    models=(("0.5b", "q4_k_m"),),
+    models=_ALL_MODELS,
     chunk_tokens=1250,
     memory_tokens=256,
     written_tokens=128,
@@ -82,11 +84,11 @@ QUARTER = Scale(
     decode_tokens=32,
     rate_repeats=5,
 )
-"""The full run's proportions at a quarter of its chunk and memory: half an hour on two cores, where the full run takes
+"""The full run's proportions at a quarter of its chunk and memory: an hour on two cores, where the full run takes
 most of a day. A gated reading saves the same share of it, since prefill and decode shrink alike."""
 
 FULL = Scale(
-    models=tuple((shape, quantisation) for shape in SHAPES for quantisation in QUANTISATIONS),
+    models=_ALL_MODELS,
     chunk_tokens=5000,
     memory_tokens=1024,
     written_tokens=512,

@@ -36,6 +36,9 @@ def _parser(*, is_whole: bool) -> argparse.ArgumentParser:
     starter.add_argument("--steps", type=int, default=Course().total_steps, help="whole course")
     starter.add_argument("--seed", type=int, default=0)
     starter.add_argument(
+        "--checkpoint-s", type=float, default=240.0, help="seconds between checkpoints; default: %(default)s"
+    )
+    starter.add_argument(
         "--after",
         type=Path,
         metavar="WORK|GGUF",
@@ -141,8 +144,12 @@ def _run_other(options: argparse.Namespace) -> int:
             sys.stderr.write(f"Error: {exc}\n")
             return training.EXIT_FAILED
         return 0
-    course = Course(total_steps=options.steps)
-    settings = Settings(course=course, seed=options.seed, is_bfloat16=options.bfloat16)
+    settings = Settings(
+        course=Course.of(options.steps),
+        seed=options.seed,
+        is_bfloat16=options.bfloat16,
+        checkpoint_s=options.checkpoint_s,
+    )
     if options.after is not None:
         try:
             take_over(options.after, options.work, settings, options.from_step)

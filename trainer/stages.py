@@ -44,6 +44,11 @@ class Course:
     batch_tokens: int = 2_048
     batches_per_step: int = 4
 
+    @classmethod
+    def of(cls, total_steps: int) -> Course:
+        """A course of this length; a short one, which only shows that all runs, has a shorter foundation too."""
+        return cls(total_steps=total_steps, foundation_steps=min(cls().foundation_steps, total_steps // 25))
+
 
 @dataclass(slots=True)
 class Progress:

@@ -115,6 +115,14 @@ def eval_(
             help="Of --text and --data, only books and articles that no training of the bundled model saw.",
         ),
     ] = False,
+    crowded: Annotated[
+        bool,
+        typer.Option(
+            "--crowded",
+            help="For 'qa': passages of the question's own article distract first, so that short documents are as "
+            "hard as long ones.",
+        ),
+    ] = False,
     document: Annotated[
         Path | None,
         typer.Option(help="For 'questions': document of questions that name none.", dir_okay=False),
@@ -184,7 +192,9 @@ def eval_(
         seed=seed,
         text=text,
         held_back_only=held_back,
-        task_options=TaskOptions(look_alikes=look_alikes, data=data, held_back_only=held_back),
+        task_options=TaskOptions(
+            look_alikes=look_alikes, data=data, held_back_only=held_back, is_crowded=crowded
+        ),
         baselines=tuple(dict.fromkeys(baseline or ())),
         num_chunk_documents=chunks,
         side_by_side=side_by_side,

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ _LINE = (
 )
 
 
-def _article(title: str, name: str) -> dict[str, object]:
+def _article(title: str, name: str) -> dict[str, Any]:
     context = f"{_LINE * 6}The lamp was lit by {name} every evening. {_LINE * 6}"
     answer = {"text": name, "answer_start": context.index(name)}
     question = {"id": name, "question": f"Who lit the lamp of {title}?", "answers": [answer]}
@@ -57,6 +58,25 @@ def test_held_back_articles_and_books_are_left_out(
     again = tmp_path / "again.jsonl"
     assert rl_questions.main([*options, "--output", str(again)]) == 0
     assert again.read_bytes() == output.read_bytes()
+
+
+def test_a_crowd_is_of_one_article_and_longer(tmp_path: Path) -> None:
+    (tmp_path / "Someone__The_Ferry.md").write_text("\n\n".join([_LINE * 3] * 300), "utf-8")
+    articles = [_article(title, f"{title} Brodersen") for title in ("Harbours", "Piers", "Quays")]
+    for article in articles:
+        article["paragraphs"] += [
+            {"context": f"{article['title']} had {number} lamps of tin. {_LINE * 4}", "qas": []}
+            for number in range(120)
+        ]
+    squad = tmp_path / "squad.json"
+    squad.write_text(json.dumps({"data": articles}), "utf-8")
+    rows = rl_questions.make(squad, tmp_path, 3, 0, 5, is_crowded=True)
+    for row in rows:
+        title = row["golds"][0][0].split()[0]
+        others = {article["title"] for article in articles} - {title}
+        assert f"{title}: " in row["text"]
+        assert not any(f"{other}: " in row["text"] for other in others), title
+    assert {row["num_chunks"] for row in rows} == {2000 // 225, 3500 // 225, 7000 // 225}
 
 
 def test_too_few_questions_are_told(squad: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

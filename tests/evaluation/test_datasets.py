@@ -227,6 +227,28 @@ def test_all_lengths_ask_the_same_questions_and_no_more_than_there_are(
         task.item(1_000, 2)
 
 
+def test_in_a_crowd_the_passages_of_the_own_article_come_first(data: Path, materials: Materials) -> None:
+    def paragraph(title: str, number: int) -> dict[str, object]:
+        context = f"The {title} of number {number} was made by Ansel{title}{number}, and many people came to see it."
+        answer = {"text": f"Ansel{title}{number}", "answer_start": context.index("Ansel")}
+        question = {"id": f"{title}{number}", "question": f"Who made {number}?", "answers": [answer]}
+        return {"context": context, "qas": [question]}
+
+    titles = [f"Article{letter}" for letter in "abcdefgh"]
+    articles = [
+        {"title": title, "paragraphs": [paragraph(title, number) for number in range(20)]} for title in titles
+    ]
+    dataset = load_dataset(write(data, "crowd.json", {"data": articles}))
+    task = PassagesTask(materials=materials, dataset=dataset, is_crowded=True)
+    plain = PassagesTask(materials=materials, dataset=dataset)
+    assert task.parameters != plain.parameters
+    for index in range(5):
+        text = task.item(500, index).document.text
+        assert plain.item(500, index).question == task.item(500, index).question
+        assert len({title for title in titles if f"{title}:" in text}) == 1
+        assert len({title for title in titles if f"{title}:" in plain.item(500, index).document.text}) > 2
+
+
 @pytest.mark.parametrize(
     ("name", "num_questions", "num_unanswered"),
     [

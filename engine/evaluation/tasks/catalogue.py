@@ -24,11 +24,13 @@ class TaskOptions:
         look_alikes: sentences that resemble each needle; None = the task's own number.
         data: file of questions and passages, for `qa`.
         held_back_only: of that file, only what no training of the bundled model saw.
+        is_crowded: passages of the question's own article distract first, for `qa`.
     """
 
     look_alikes: int | None = None
     data: Path | None = None
     held_back_only: bool = False
+    is_crowded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +61,7 @@ def _qa(materials: Materials, options: TaskOptions) -> Task:
             hint="Name a file in SQuAD's, HotpotQA's, MuSiQue's or Natural Questions' format with --data.",
         )
     dataset = load_dataset(options.data, held_back_only=options.held_back_only)
-    return PassagesTask(materials=materials, dataset=dataset)
+    return PassagesTask(materials=materials, dataset=dataset, is_crowded=options.is_crowded)
 
 
 KINDS: Mapping[str, Kind] = {

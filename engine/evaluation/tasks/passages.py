@@ -27,10 +27,13 @@ class PassagesTask:
     Attributes:
         materials: what items are made of beside the file.
         dataset: the file.
+        is_crowded: passages of the question's own article come first among the distractors, as they do in a
+            document about one thing. Random ones are that near only where a document is long.
     """
 
     materials: Materials
     dataset: Dataset
+    is_crowded: bool = False
 
     @property
     def name(self) -> str:
@@ -41,7 +44,8 @@ class PassagesTask:
     def parameters(self) -> Parameters:
         """See `Task`."""
         own = {"data": self.dataset.name, "data_hash": self.dataset.content_hash}
-        return {**self.materials.parameters, **own}
+        crowd = {"crowded": True} if self.is_crowded else {}  # results kept before this setting stay known
+        return {**self.materials.parameters, **own, **crowd}
 
     @property
     def size(self) -> int | None:
@@ -84,9 +88,12 @@ class PassagesTask:
         )
 
     def _others(self, question: Question, rng: random.Random) -> Iterator[str]:
-        """Passages that do not answer, in random order; then running text."""
+        """Passages that do not answer, in random order, the article's own first if so wished; then running text."""
         answers = [words for words in map(normalise_answer, question.answers) if words not in _UNTELLING]
         order = rng.sample(self.dataset.passages, len(self.dataset.passages))
+        if self.is_crowded:
+            titles = {passage.title for passage in question.passages}
+            order.sort(key=lambda passage: passage.title not in titles)
         for passage in order:
             if passage not in question.passages and not _mentions(passage.text, answers):
                 yield _shown(passage)
