@@ -1,8 +1,8 @@
 #!/bin/sh
 # Makes a model of the bundled one's kind out of random weights: every stage of its training, one after the other.
 #
-#   sh scripts/starter.sh DATA WORK               about twelve hours on two cores
-#   sh scripts/starter.sh DATA WORK 2             two hundredths of every stage: a quarter of an hour, a model that cannot read
+#   sh scripts/starter.sh DATA WORK               all of it: some thirteen hours on two cores
+#   sh scripts/starter.sh DATA WORK 2             two hundredths of every stage: a quarter of an hour; the model cannot read
 #
 # DATA is a folder with books/ and corpora/ (resources/models/MODEL_CARD.md lists what stands in them). Stopped or killed at any
 # time, the same command goes on where it was, bit for bit. The model is WORK/palimpsest-starter.gguf. Needs `sh
