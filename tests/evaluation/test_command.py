@@ -53,6 +53,20 @@ def call(capsys: pytest.CaptureFixture[str]) -> Call:
 
 
 @pytest.mark.slow
+def test_a_crowd_is_asked_for_by_name(call: Call, tmp_path: Path) -> None:
+    context = "The granite quay of Osterhaven was built by Ansel Brodersen. Boats lay there."
+    answer = {"text": "Ansel Brodersen", "answer_start": context.index("Ansel")}
+    question = {"id": "a", "question": "Who built the granite quay of Osterhaven?", "answers": [answer]}
+    data = tmp_path / "squad.json"
+    paragraphs = [{"context": context, "qas": [question]}]
+    data.write_text(json.dumps({"data": [{"title": "Quays", "paragraphs": paragraphs}]}), "utf-8")
+    for options, expected in (((), None), (("--crowded",), True)):
+        values = call("qa", "--data", data, "--lengths", "300", "--n", 1, *options, "--quiet", "--json")
+        assert values["parameters"].get("crowded") is expected
+        assert values["overall"]["n"] == 1
+
+
+@pytest.mark.slow
 def test_a_task_prints_one_object_and_writes_tables_and_plot(call: Call, tmp_path: Path) -> None:
     folder = tmp_path / "out"
     values = call(
