@@ -119,8 +119,8 @@ def eval_(
         bool,
         typer.Option(
             "--crowded",
-            help="For 'qa': passages of the question's own article distract first, so that short documents are as "
-            "hard as long ones.",
+            help="For 'qa': passages of the question's own article distract first, so that short documents hold as "
+            "many of them as long ones.",
         ),
     ] = False,
     document: Annotated[
