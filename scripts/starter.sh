@@ -7,7 +7,7 @@
 # DATA is a folder with books/ and corpora/ (resources/models/MODEL_CARD.md lists what stands in them). Stopped or killed at any
 # time, the same command goes on where it was, bit for bit. The model is WORK/palimpsest-starter.gguf. Needs `sh
 # scripts/setup.sh train`. THREADS: threads that compute; default: all cores. CHECKPOINT_S: seconds between checkpoints of the
-# supervised stages; default: 240.
+# supervised stages; default: the trainer's own.
 set -eu
 if [ $# -lt 2 ]; then
     echo "usage: sh scripts/starter.sh DATA WORK [PERCENT]" >&2
@@ -30,7 +30,7 @@ esac
 mkdir -p "$2"
 data=$(cd "$1" && pwd) work=$(cd "$2" && pwd)
 cd "$(dirname "$0")/.."
-threads=${THREADS:-0} checkpoint_s=${CHECKPOINT_S:-240}
+threads=${THREADS:-0}
 
 # part FIRST LAST: the last step of this share of a stage.
 part() { echo $(($1 + (($2 - $1) * percent + 99) / 100)); }
@@ -43,7 +43,8 @@ stage() {
     shift 2
     [ ! -e "$work/$name/done-$last" ] || return 0
     echo "starter: $name, to step $last"
-    trainer starter --corpus "$data" --work "$work/$name" --steps "$last" --checkpoint-s "$checkpoint_s" "$@"
+    trainer starter --corpus "$data" --work "$work/$name" --steps "$last" \
+        ${CHECKPOINT_S:+--checkpoint-s "$CHECKPOINT_S"} "$@"
     # Stopped by a signal it ends without an error, before its last step.
     .venv/bin/python - "$work/$name" "$last" <<'END' || { echo "starter: stopped; the same command goes on" >&2; exit 130; }
 import json

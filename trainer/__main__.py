@@ -28,6 +28,7 @@ def _parser(*, is_whole: bool) -> argparse.ArgumentParser:
     from trainer.gguf_export import ExportInfo
     from trainer.stages import Course
     from trainer.tasks import Mix
+    from trainer.training import Settings
 
     starter = commands.add_parser("starter", help="train the bundled model, or continue")
     starter.add_argument("--corpus", type=Path, required=True, help="folder with books/, corpora/")
@@ -36,7 +37,10 @@ def _parser(*, is_whole: bool) -> argparse.ArgumentParser:
     starter.add_argument("--steps", type=int, default=Course().total_steps, help="whole course")
     starter.add_argument("--seed", type=int, default=0)
     starter.add_argument(
-        "--checkpoint-s", type=float, default=240.0, help="seconds between checkpoints; default: %(default)s"
+        "--checkpoint-s",
+        type=float,
+        default=Settings().checkpoint_s,
+        help="seconds between checkpoints; default: %(default)s",
     )
     starter.add_argument(
         "--after",
