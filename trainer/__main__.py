@@ -161,7 +161,11 @@ def _run_other(options: argparse.Namespace) -> int:
             sys.stderr.write(f"Error: {exc}\n")
             return training.EXIT_FAILED
     mix = Mix().with_natural(options.natural, answers=options.natural_answers)
-    train(options.corpus, options.work, settings, minutes=options.minutes, mix=mix)
+    run = train(options.corpus, options.work, settings, minutes=options.minutes, mix=mix)
+    step, last = run.progress.step, settings.course.total_steps
+    if run.stopping and step < last:
+        sys.stderr.write(f"Stopped after step {step} of {last}; the same command goes on.\n")
+        return training.EXIT_CANCELLED
     return 0
 
 

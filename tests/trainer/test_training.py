@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from engine.errors import ModelNotFoundError
+from tests.trainer.processes import Trainer
 from trainer.__main__ import main
 from trainer.model import Shape, StarterModel
 from trainer.rl.errors import RunError
@@ -88,6 +90,34 @@ def test_the_bundled_model_learns_on(work: Path, tmp_path: Path) -> None:
     assert training.losses["reply"] < 2.0
     with pytest.raises(ModelNotFoundError):
         take_over(tmp_path / "none.gguf", tmp_path / "other", settings, 1)
+
+
+def test_a_signal_ends_the_command_as_an_error_that_can_be_told_from_the_end(
+    work: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "stopped"
+    shutil.copytree(work / "corpus", folder / "corpus")
+    (folder / "corpus" / "DONE").touch()
+    command = ["--threads", "1", "starter", "--corpus", str(tmp_path), "--work", str(folder)]
+    command += ["--after", str(BUNDLED), "--from-step", "3000", "--checkpoint-s", "0"]
+    checkpoint = folder / "run" / "checkpoint.pt"
+    written: set[int] = set()
+
+    def is_training() -> bool:
+        if checkpoint.exists():
+            written.add(checkpoint.stat().st_mtime_ns)
+        return len(written) > 1
+
+    stopped = Trainer(command, tmp_path / "stopped.log")
+    stopped.signal_when(signal.SIGTERM, is_training)
+    assert stopped.wait() == 130
+    step = torch.load(checkpoint, weights_only=False)["progress"]["step"]
+    assert step > 3000
+    assert (
+        f"Stopped after step {step} of {Course().total_steps}; the same command goes on.\n" in stopped.errors
+    )
+    last = Trainer([*command, "--steps", str(step + 1)], tmp_path / "last.log")
+    assert last.wait() == 0
 
 
 def test_stages_are_averaged(
