@@ -32,6 +32,7 @@ from engine.evaluation.tasks.question_file import load_questions
 from engine.paths import data_dir
 
 _DEFAULT_N = 20
+_TASK_FLAGS = {"look_alikes": "--look-alikes", "data": "--data", "is_crowded": "--crowded"}
 _UNITS = {"k": 1_000, "m": 1_000_000}
 
 
@@ -271,14 +272,22 @@ def _check(wishes: _Wishes) -> None:
     """
     if wishes.task == QUESTIONS and wishes.file is None:
         raise PlanError("No file of questions was given.", hint="palimpsest eval questions FILE.jsonl")
-    if wishes.task != QUESTIONS:
-        known_task(wishes.task)
+    _check_task_flags(wishes)
     if wishes.task != QUESTIONS and wishes.file is not None:
         raise PlanError(
             f"The task {wishes.task} takes no file of questions.", hint="Did you mean --data or --text?"
         )
-    for name in wishes.baselines:
-        parse_baseline(name)
+    for baseline in wishes.baselines:
+        parse_baseline(baseline)
+
+
+def _check_task_flags(wishes: _Wishes) -> None:
+    """An option that the task has no use for would be taken for one that was heeded."""
+    takes = KINDS[known_task(wishes.task)].takes if wishes.task != QUESTIONS else frozenset()
+    for name, flag in _TASK_FLAGS.items():
+        if getattr(wishes.task_options, name) != getattr(TaskOptions(), name) and name not in takes:
+            tasks = ", ".join(task for task, kind in KINDS.items() if name in kind.takes)
+            raise PlanError(f"The task {wishes.task} takes no {flag}.", hint=f"It is for: {tasks}.")
 
 
 def _scope(wishes: _Wishes, backend: Backend) -> Scope:

@@ -150,6 +150,9 @@ def test_tasks_are_listed(call: Call) -> None:
             "no model 'nowhere.gguf'",
         ),
         (["qa"], "needs a file"),
+        (["qa", "--look-alikes", "3"], "The task qa takes no --look-alikes."),
+        (["common-words", "--crowded"], "The task common-words takes no --crowded."),
+        (["niah_single", "--data", "squad.json"], "The task niah_single takes no --data."),
     ],
 )
 def test_what_cannot_be_is_said_in_a_sentence(

@@ -40,18 +40,20 @@ class Kind:
     Attributes:
         summary: one line for people.
         make: makes it.
+        takes: fields of `TaskOptions` that mean something to it.
     """
 
     summary: str
     make: Callable[[Materials, TaskOptions], Task]
+    takes: frozenset[str] = frozenset()
 
 
-def _needles(name: str, *, keys: int = 1, values: int = 1, look_alikes: int = 0) -> Callable[..., Task]:
+def _needles(name: str, summary: str, *, keys: int = 1, values: int = 1, look_alikes: int = 0) -> Kind:
     def make(materials: Materials, options: TaskOptions) -> Task:
         wanted = look_alikes if options.look_alikes is None else options.look_alikes
         return NeedleTask(name=name, materials=materials, keys=keys, values=values, look_alikes=wanted)
 
-    return make
+    return Kind(summary=summary, make=make, takes=frozenset({"look_alikes"}))
 
 
 def _qa(materials: Materials, options: TaskOptions) -> Task:
@@ -65,18 +67,15 @@ def _qa(materials: Materials, options: TaskOptions) -> Task:
 
 
 KINDS: Mapping[str, Kind] = {
-    "needle": Kind(summary="one fact, hidden in a text (RULER: single needle)", make=_needles("needle")),
-    "needle-multikey": Kind(
-        summary="one fact among four that resemble it (RULER: multi-key)",
-        make=_needles("needle-multikey", look_alikes=4),
+    "needle": _needles("needle", "one fact, hidden in a text (RULER: single needle)"),
+    "needle-multikey": _needles(
+        "needle-multikey", "one fact among four that resemble it (RULER: multi-key)", look_alikes=4
     ),
-    "needle-multivalue": Kind(
-        summary="four values of one attribute, all asked for (RULER: multi-value)",
-        make=_needles("needle-multivalue", values=4),
+    "needle-multivalue": _needles(
+        "needle-multivalue", "four values of one attribute, all asked for (RULER: multi-value)", values=4
     ),
-    "needle-multiquery": Kind(
-        summary="four facts, all asked for at once (RULER: multi-query)",
-        make=_needles("needle-multiquery", keys=4),
+    "needle-multiquery": _needles(
+        "needle-multiquery", "four facts, all asked for at once (RULER: multi-query)", keys=4
     ),
     "variable-tracking": Kind(
         summary="all variables that a chain of five assignments gives one value (RULER: VT)",
@@ -91,7 +90,9 @@ KINDS: Mapping[str, Kind] = {
         make=lambda materials, _: FrequentWordsTask(materials=materials),
     ),
     "qa": Kind(
-        summary="questions that people asked, their passages among others (RULER: QA); needs --data", make=_qa
+        summary="questions that people asked, their passages among others (RULER: QA); needs --data",
+        make=_qa,
+        takes=frozenset({"data", "is_crowded"}),
     ),
 }
 """Every task that is made for a length, by name."""
