@@ -43,9 +43,7 @@ def mean_interval(values: Sequence[float], *, seed: int = 0) -> Estimate | None:
     if not values:
         return None
     array = np.asarray(values, dtype=np.float64)
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(_resampled_means(array, seed), (tail, 1 - tail))
-    return Estimate(value=float(array.mean()), low=float(low), high=float(high))
+    return _estimate(float(array.mean()), _resampled_means(array, seed))
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float], *, seed: int = 0) -> Estimate | None:
@@ -55,6 +53,38 @@ def paired_difference(first: Sequence[float], second: Sequence[float], *, seed: 
         ValueError: they do not have as many values.
     """
     return mean_interval([a - b for a, b in zip(first, second, strict=True)], seed=seed)
+
+
+def relative_loss(before: Sequence[float], after: Sequence[float], *, seed: int = 0) -> Estimate | None:
+    """Share of the mean that is lost from before to after: 1 - mean(after) / mean(before), pairs resampled together.
+
+    Args:
+        before: one a question, [N].
+        after: of the same questions in the same order, [N].
+        seed: of the resampling.
+
+    Returns:
+        None where there was nothing that could be lost, or so little that one resample in twenty holds none of it.
+
+    Raises:
+        ValueError: they do not have as many values.
+    """
+    pairs = np.asarray(list(zip(before, after, strict=True)), dtype=np.float64).reshape(-1, 2)
+    if not pairs[:, 0].any():
+        return None
+    # Both columns are resampled by the same draws, because the seed is the same.
+    means = [_resampled_means(column, seed) for column in pairs.T]
+    told = means[0] > 0
+    if told.mean() <= LEVEL:
+        return None
+    whole = pairs.mean(axis=0)
+    return _estimate(float(1 - whole[1] / whole[0]), 1 - means[1][told] / means[0][told])
+
+
+def _estimate(value: float, resampled: Any) -> Estimate:
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(resampled, (tail, 1 - tail))
+    return Estimate(value=value, low=float(low), high=float(high))
 
 
 def _resampled_means(values: "np.ndarray[Any, np.dtype[np.float64]]", seed: int) -> Any:

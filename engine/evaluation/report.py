@@ -2,16 +2,16 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
-from engine.evaluation.bootstrap import Estimate, mean_interval, paired_difference
+from engine.evaluation.bootstrap import Estimate, mean_interval, paired_difference, relative_loss
 from engine.evaluation.chunk_rates import ChunkCounts, Prediction, predict, total
 from engine.evaluation.metrics import Proportion
 from engine.evaluation.runner import Scope
-from engine.evaluation.scoring import METRICS
+from engine.evaluation.scoring import METRICS, Score
 from engine.evaluation.store import EvaluationStore, Result
 from engine.evaluation.systems import Identified
 
@@ -83,6 +83,23 @@ class PositionSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What is lost from the shortest documents to longer ones.
+
+    Attributes:
+        n: items of the same number that both lengths have.
+        metrics: by name, 1 - mean at this length / mean at the shortest; None = there was nothing to lose.
+    """
+
+    n: int
+    metrics: Mapping[str, Estimate | None]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"n": self.n} | {name: one.as_dict() if one else None for name, one in self.metrics.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemReport:
     """What one system reached.
 
@@ -96,6 +113,7 @@ class SystemReport:
         by_position: by evidence position.
         chunks: what became of chunks in its readings.
         predicted: by length, the strict match that the chunk rates predict.
+        losses: by length, against the shortest one; empty where lengths have no items in common.
         differences: by metric, the first system minus this one on the same items; empty for the first.
     """
 
@@ -107,15 +125,17 @@ class SystemReport:
     by_position: tuple[PositionSummary, ...]
     chunks: ChunkCounts
     predicted: Mapping[int, Prediction]
+    losses: Mapping[int, Loss]
     differences: Mapping[str, Estimate | None]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         by_length: dict[str, Any] = {}
         for length, summary in self.by_length.items():
-            predicted = self.predicted.get(length)
+            predicted, loss = self.predicted.get(length), self.losses.get(length)
             by_length[str(length)] = summary.as_dict() | {
-                "predicted_em": asdict(predicted) if predicted else None
+                "predicted_em": asdict(predicted) if predicted else None,
+                "loss": loss.as_dict() if loss else None,
             }
         return {
             "overall": self.overall.as_dict(),
@@ -205,6 +225,7 @@ def _system_report(
         chunks=total(result.outcome.chunks for result in results),
         # A baseline that never saw the evidence has no chunk that could have been missed.
         predicted=_predictions(by_length, alone) if results is first else {},
+        losses=_losses(by_length),
         differences={} if results is first else _differences(first, results),
     )
 
@@ -300,19 +321,34 @@ def _predictions(
 
 def _differences(first: Sequence[Result], second: Sequence[Result]) -> dict[str, Estimate | None]:
     """First minus second by metric, on items that both were given."""
+    pairs = _pairs(first, second, lambda result: (result.length_tokens, result.index))
+    return {name: paired_difference(*_columns(pairs, name)) for name in METRICS}
 
-    def scored(results: Sequence[Result]) -> dict[tuple[int, int], Result]:
-        return {(r.length_tokens, r.index): r for r in results if r.outcome.status != "does not fit"}
 
-    ours, theirs = scored(first), scored(second)
-    common = [place for place in ours if place in theirs]
-    return {
-        name: paired_difference(
-            [getattr(ours[place].score, name) for place in common],
-            [getattr(theirs[place].score, name) for place in common],
-        )
-        for name in METRICS
-    }
+def _losses(by_length: Mapping[int, Sequence[Result]]) -> dict[int, Loss]:
+    """Items of two lengths are paired by their number: in questions of a file that is the same question."""
+    losses: dict[int, Loss] = {}
+    shortest = next(iter(by_length.values()), ())
+    for length, results in list(by_length.items())[1:]:
+        if pairs := _pairs(shortest, results, lambda result: result.index):
+            metrics = {name: relative_loss(*_columns(pairs, name)) for name in METRICS}
+            losses[length] = Loss(n=len(pairs), metrics=metrics)
+    return losses
+
+
+def _pairs(
+    first: Sequence[Result], second: Sequence[Result], key: Callable[[Result], Hashable]
+) -> list[tuple[Score, Score]]:
+    """Scores of the items that are in both, by what `key` says of them; those that did not fit are in neither."""
+    ours, theirs = (
+        {key(result): result.score for result in results if result.outcome.status != "does not fit"}
+        for results in (first, second)
+    )
+    return [(score, theirs[place]) for place, score in ours.items() if place in theirs]
+
+
+def _columns(pairs: Sequence[tuple[Score, Score]], metric: str) -> tuple[list[float], list[float]]:
+    return [getattr(one, metric) for one, _ in pairs], [getattr(other, metric) for _, other in pairs]
 
 
 def environment() -> dict[str, object]:

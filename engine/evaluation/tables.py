@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from engine.evaluation.bootstrap import Estimate
 from engine.evaluation.chunk_rates import ChunkCounts
@@ -61,22 +61,32 @@ def position_headings(report: Report) -> tuple[str, ...]:
 
 
 def notes(report: Report) -> list[str]:
-    """Sentences below the tables: chunks read alone, and how the evaluated system stands against each baseline."""
+    """Sentences below the tables: chunks, what is lost with length, how the first system stands against others."""
     first = report.systems[0]
     lines = (
         [_chunk_line(f"Chunks in the readings of {first.name}", first.chunks)] if first.chunks.total else []
     )
     if report.chunks_alone is not None:
         lines.append(_chunk_line("Chunks read alone", report.chunks_alone))
+    for system in report.systems:
+        for length, loss in system.losses.items():
+            if shares := _shares(loss.metrics):
+                lines.append(
+                    f"{system.name} at {length:,} tokens loses of what it reaches at {min(system.by_length):,}, in "
+                    f"percent, {loss.n} items: {shares}"
+                )
     for system in report.systems[1:]:
-        shares = [
-            f"{label} {100 * one.value:+.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
-            for label, one in zip(("exact", "F1", "contains"), system.differences.values(), strict=False)
-            if one is not None
-        ]
-        if shares:
-            lines.append(f"{report.systems[0].name} minus {system.name}, in points: {', '.join(shares)}")
+        if shares := _shares(system.differences):
+            lines.append(f"{first.name} minus {system.name}, in points: {shares}")
     return lines
+
+
+def _shares(metrics: Mapping[str, Estimate | None]) -> str:
+    return ", ".join(
+        f"{label} {100 * one.value:+.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
+        for label, one in zip(("exact", "F1", "contains"), metrics.values(), strict=False)
+        if one is not None
+    )
 
 
 def markdown(report: Report) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engine.evaluation.bootstrap import mean_interval, paired_difference
+from engine.evaluation.bootstrap import mean_interval, paired_difference, relative_loss
 
 
 def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
@@ -46,6 +46,32 @@ def test_same_seed_same_interval_and_nothing_from_nothing() -> None:
     assert paired_difference([], []) is None
     with pytest.raises(ValueError, match="shorter"):
         paired_difference([1.0, 0.0], [1.0])
+
+
+def test_the_share_that_is_lost_is_of_the_means_and_knows_of_pairs() -> None:
+    rng = np.random.default_rng(5)
+    before = rng.random(400)
+    # Every question loses a tenth of its own: the ratio of means does not depend on which ones are drawn.
+    loss = relative_loss(before.tolist(), (0.9 * before).tolist())
+    assert loss is not None
+    assert (loss.value, loss.low, loss.high) == pytest.approx((0.1, 0.1, 0.1))
+    # 200 right before; 20 of these are lost, 10 others won: 1 - 190 / 200, and the variance of the difference is
+    # (30 - 10 * 10 / 400) / 400, so 1.96 standard errors over a mean of a half are 0.0268 * 2.
+    first = [1.0] * 200 + [0.0] * 200
+    second = [0.0] * 20 + [1.0] * 190 + [0.0] * 190
+    loss = relative_loss(first, second)
+    assert loss is not None
+    assert loss.value == pytest.approx(0.05)
+    assert loss.high - loss.low == pytest.approx(4 * 0.0268, rel=0.1)
+
+
+def test_of_nothing_nothing_can_be_lost() -> None:
+    assert relative_loss([], []) is None
+    assert relative_loss([0.0] * 5, [1.0] * 5) is None
+    # One of 30: every third resample holds none of it.
+    assert relative_loss([1.0] + [0.0] * 29, [1.0] * 30) is None
+    with pytest.raises(ValueError, match="shorter"):
+        relative_loss([1.0, 0.0], [1.0])
 
 
 def test_many_values_need_little_memory() -> None:

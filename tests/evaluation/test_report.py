@@ -120,6 +120,12 @@ def test_the_object_for_programs(report: Report) -> None:
     assert lengths["1000"]["em"]["wilson_low"] == pytest.approx(0.7225, abs=1e-4)
     assert lengths["4000"]["em"]["value"] == pytest.approx(0.7)
     assert lengths["4000"]["num_chunks"] == pytest.approx(14.4)
+    assert lengths["1000"]["loss"] is None
+    assert lengths["4000"]["loss"]["n"] == 10
+    assert lengths["4000"]["loss"]["em"]["value"] == pytest.approx(0.3)
+    assert 0 <= lengths["4000"]["loss"]["em"]["low"] < 0.3 < lengths["4000"]["loss"]["em"]["high"] <= 0.7
+    # Of full-context no item fits the longer length.
+    assert values["baselines"]["full-context"]["by_length"]["4000"]["loss"] is None
     # By position: the failed one stands at 5 %, the missed ones at 85 and 95 %.
     found = [part["found"]["value"] for part in values["by_position"]]
     assert found == [pytest.approx(3 / 4), 1.0, 1.0, 1.0, pytest.approx(2 / 4)]
@@ -206,6 +212,10 @@ def test_tables(report: Report) -> None:
     assert rows == [line for line in rows if "| 10 | 70.0 [" in line and "| 80.0 to 80.0 | 1 |" in line]
     assert len(rows) == 1
     assert "Chunks read alone: missed 1 of 5 with evidence" in text
+    assert (
+        "reader at 4,000 tokens loses of what it reaches at 1,000, in percent, 10 items: exact +30.0 ("
+        in text
+    )
     assert "reader minus full-context, in points: exact +50.0 (" in text
     brief = tables.rows(report, is_brief=True)
     assert len({len(row) for row in brief}) == 1
