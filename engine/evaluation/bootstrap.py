@@ -72,13 +72,12 @@ def relative_loss(before: Sequence[float], after: Sequence[float], *, seed: int 
     pairs = np.asarray(list(zip(before, after, strict=True)), dtype=np.float64).reshape(-1, 2)
     if not pairs[:, 0].any():
         return None
-    # Both columns are resampled by the same draws, because the seed is the same.
-    means = [_resampled_means(column, seed) for column in pairs.T]
-    told = means[0] > 0
-    if told.mean() <= LEVEL:
+    means = _resampled_means(pairs, seed)
+    told = means[means[:, 0] > 0]
+    if len(told) <= LEVEL * NUM_RESAMPLES:
         return None
     whole = pairs.mean(axis=0)
-    return _estimate(float(1 - whole[1] / whole[0]), 1 - means[1][told] / means[0][told])
+    return _estimate(float(1 - whole[1] / whole[0]), 1 - told[:, 1] / told[:, 0])
 
 
 def _estimate(value: float, resampled: Any) -> Estimate:
@@ -88,6 +87,7 @@ def _estimate(value: float, resampled: Any) -> Estimate:
 
 
 def _resampled_means(values: "np.ndarray[Any, np.dtype[np.float64]]", seed: int) -> Any:
+    """Means of the resamples, [NUM_RESAMPLES, ...], of values [N, ...]: a question is drawn with all its values."""
     rng = np.random.default_rng(seed)
     count = len(values)
     block = max(1, _MOST_DRAWS // count)
