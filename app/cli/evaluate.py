@@ -135,9 +135,9 @@ def eval_(
     baseline: Annotated[
         list[str] | None,
         typer.Option(
-            help="Also measure: bm25 or bm25:K (K best chunks, the same reader), full-context (one prompt, where "
-            "it fits), untrained (the same loop with shuffled weights), loop=FILE (the same loop with another model). "
-            "Repeatable."
+            help="Also measure: bm25 or bm25:K (K best chunks, the same reader), oracle (the chunks with the evidence "
+            "alone), full-context (one prompt, where it fits), untrained (the same loop with shuffled weights), "
+            "loop=FILE (the same loop with another model). Repeatable."
         ),
     ] = None,
     chunks: Annotated[

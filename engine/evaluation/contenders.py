@@ -21,7 +21,7 @@ from engine.session import Session
 
 
 def parse_baseline(text: str) -> tuple[str, str]:
-    """Name and detail of a baseline: bm25, bm25:K, full-context, untrained, loop=FILE.
+    """Name and detail of a baseline: bm25, bm25:K, oracle, full-context, untrained, loop=FILE.
 
     Raises:
         PlanError: there is none of that name.
@@ -29,6 +29,7 @@ def parse_baseline(text: str) -> tuple[str, str]:
     name, _, detail = text.partition("=" if text.startswith("loop=") else ":")
     is_fine = {
         "bm25": not detail or (detail.isdecimal() and int(detail) > 0),
+        "oracle": not detail,
         "full-context": not detail,
         "untrained": not detail,
         "loop": bool(detail),
@@ -36,7 +37,7 @@ def parse_baseline(text: str) -> tuple[str, str]:
     if not is_fine.get(name, False):
         raise PlanError(
             f"There is no baseline '{text}'.",
-            hint="One of: bm25, bm25:K, full-context, untrained, loop=FILE.",
+            hint="One of: bm25, bm25:K, oracle, full-context, untrained, loop=FILE.",
         )
     return name, detail
 
@@ -90,6 +91,9 @@ class Contenders:
                 side_by_side=wide,
             )
             return lambda: nullcontext(found)
+        if name == "oracle":
+            chosen = systems.oracle(self.backend, self.prompts, config, side_by_side=wide)
+            return lambda: nullcontext(chosen)
         if name == "full-context":
             whole = systems.full_context(self.backend, self.prompts, config, side_by_side=wide)
             return lambda: nullcontext(whole)

@@ -4,6 +4,7 @@ All of them are the same loop with another plan, so that prompts, retries and pa
 
 - `reader`: every chunk of the document, as the program reads;
 - `bm25`: only the chunks that share the most telling words with the question (retrieval with the same model as reader);
+- `oracle`: only the chunks that hold the evidence: what a perfect choice of chunks would bring;
 - `full_context`: no chunks; the document stands where the memory would, in one prompt, if it fits the window;
 - `alone`: every chunk by itself with an empty memory, for the rates of `engine.evaluation.chunk_rates`.
 """
@@ -266,8 +267,6 @@ def bm25(
         num_chunks: chunks that are looked up.
         side_by_side: items read at once.
     """
-    mode = Mode.EXTRACTIVE if config.mode is Mode.PARALLEL else config.mode
-    config = dataclasses.replace(config, mode=mode, recall_chunks=0)
 
     def prepare(system: LoopSystem, item: Item) -> _Prepared:
         plan = system.plan(item)
@@ -277,7 +276,60 @@ def bm25(
 
     name = "bm25" if num_chunks == BM25_CHUNKS else f"bm25:{num_chunks}"
     details = {"num_chunks": num_chunks}
-    return LoopSystem(name, backend, prompts, config, prepare, details=details, side_by_side=side_by_side)
+    return LoopSystem(
+        name, backend, prompts, _in_order(config), prepare, details=details, side_by_side=side_by_side
+    )
+
+
+def _in_order(config: ReadingConfig) -> ReadingConfig:
+    """Settings for chunks that were chosen: one after the other, none looked up again."""
+    mode = Mode.EXTRACTIVE if config.mode is Mode.PARALLEL else config.mode
+    return dataclasses.replace(config, mode=mode, recall_chunks=0)
+
+
+class _Oracle(LoopSystem):
+    """Asks first whether it is known where the evidence is, so that nothing is read in vain."""
+
+    def answer(self, items: Sequence[Item], on_outcome: OnOutcome, cancel: CancelToken) -> None:
+        """See `System`.
+
+        Raises:
+            PlanError: it is not known where the evidence of an item is.
+        """
+        for item in items:
+            if not all(gold.evidence for gold in item.golds):
+                raise PlanError(
+                    f"Nothing says where the evidence of '{item.item_id}' stands, so that no oracle can choose it.",
+                    hint='Give each question its "quote", or leave the baseline out.',
+                )
+        super().answer(items, on_outcome, cancel)
+
+
+def oracle(
+    backend: Backend, prompts: PromptSet, config: ReadingConfig, *, side_by_side: int | None = None
+) -> LoopSystem:
+    """The same loop over the chunks that hold the evidence, in reading order; no chunk where the document does not say.
+
+    What a perfect choice of chunks would bring with this model: the bound of every retrieval, and of every reading as
+    far as it is false alarms that it suffers from.
+
+    Args:
+        backend: the model.
+        prompts: its wording.
+        config: settings; recall and the rounds of the parallel mode are switched off, as in `bm25`.
+        side_by_side: items read at once.
+    """
+
+    def prepare(system: LoopSystem, item: Item) -> _Prepared:
+        plan = system.plan(item)
+        chunks = tuple(
+            chunk
+            for chunk in plan.chunks
+            if any(place.overlaps(chunk.start, chunk.end) for place in item.evidence)
+        )
+        return _Prepared(plan=dataclasses.replace(plan, chunks=chunks))
+
+    return _Oracle("oracle", backend, prompts, _in_order(config), prepare, side_by_side=side_by_side)
 
 
 def full_context(

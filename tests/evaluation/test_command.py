@@ -71,7 +71,7 @@ def test_a_task_prints_one_object_and_writes_tables_and_plot(call: Call, tmp_pat
     folder = tmp_path / "out"
     values = call(
         "needle-multikey", "--lengths", "600,1.2k", "--n", 3, "--seed", 4, "--baseline", "bm25:2", "--baseline",
-        "full-context", "--chunks", 2, "--output", folder, "--quiet", "--json",
+        "oracle", "--baseline", "full-context", "--chunks", 2, "--output", folder, "--quiet", "--json",
     )  # fmt: skip
     assert values["task"] == "needle-multikey"
     assert values["parameters"]["seed"] == 4
@@ -83,7 +83,7 @@ def test_a_task_prints_one_object_and_writes_tables_and_plot(call: Call, tmp_pat
     assert values["overall"]["em"]["value"] >= 0.5
     assert values["chunks"]["missed"]["total"] >= 6
     assert values["chunks_alone"]["missed"]["total"] >= 2
-    assert set(values["baselines"]) == {"bm25:2", "full-context"}
+    assert set(values["baselines"]) == {"bm25:2", "oracle", "full-context"}
     assert values["system"]["config"]["mode"] == "extractive"
     assert {path.name for path in folder.iterdir()} >= {
         "report.json", "report.md", "report.csv", "plot.svg", FILE_NAME,
@@ -142,7 +142,7 @@ def test_tasks_are_listed(call: Call) -> None:
         (["needle", "--lengths", "0"], "at least one token"),
         (["needle", "--lengths", "20"], "no room"),
         (["needle", "--baseline", "bm25:none"], "no baseline 'bm25:none'"),
-        (["needle", "--baseline", "oracle"], "no baseline 'oracle'"),
+        (["needle", "--baseline", "chance"], "no baseline 'chance'"),
         (["needle", "--mode", "faithful"], "not made for the mode"),
         (["needle", "--text", "nowhere"], "no file nowhere"),
         (

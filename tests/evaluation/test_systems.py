@@ -13,7 +13,7 @@ from engine.errors import PlanError
 from engine.evaluation.haystack import TokenCounter
 from engine.evaluation.items import Item
 from engine.evaluation.scoring import score
-from engine.evaluation.systems import ChunksAlone, Outcome, System, bm25, full_context, reader
+from engine.evaluation.systems import ChunksAlone, Outcome, System, bm25, full_context, oracle, reader
 from engine.evaluation.tasks.base import Materials
 from engine.evaluation.tasks.needles import NeedleTask
 from tests.evaluation.test_question_file import TEXT
@@ -70,6 +70,31 @@ def test_bm25_reads_only_what_it_looked_up(
     assert (
         bm25(backend, prompts, dataclasses.replace(config, mode=Mode.PARALLEL)).config.mode is Mode.EXTRACTIVE
     )
+
+
+def test_the_oracle_reads_the_chunks_with_the_evidence_and_no_other(
+    backend: Backend, prompts: PromptSet, config: ReadingConfig, items: list[Item]
+) -> None:
+    said_nowhere = dataclasses.replace(items[0], item_id="nowhere", golds=())
+    *outcomes, nothing = answers(oracle(backend, prompts, config), [*items, said_nowhere])
+    assert all(1 <= one.num_chunks == one.chunks.evidence == one.chunks.total <= 2 for one in outcomes)
+    assert right(items, outcomes) >= 4
+    assert (nothing.status, nothing.answer, nothing.num_chunks) == ("answered", None, 0)
+    for other in ({"mode": Mode.PARALLEL, "recall_chunks": 0}, {"recall_chunks": 2}):
+        other_config = dataclasses.replace(config, **other)
+        assert oracle(backend, prompts, other_config).config == dataclasses.replace(config, recall_chunks=0)
+
+
+def test_no_oracle_where_nothing_says_where_the_evidence_is(
+    backend: Backend, prompts: PromptSet, config: ReadingConfig, items: list[Item]
+) -> None:
+    golds = tuple(dataclasses.replace(gold, evidence=()) for gold in items[1].golds)
+    unknown = dataclasses.replace(items[1], golds=golds)
+    with pytest.raises(PlanError, match=f"where the evidence of '{unknown.item_id}' stands") as caught:
+        oracle(backend, prompts, config).answer(
+            [items[0], unknown], lambda *_: pytest.fail("read"), CancelToken()
+        )
+    assert '"quote"' in caught.value.hint
 
 
 def test_the_full_context_is_one_prompt_where_it_fits(materials: Materials, items: list[Item]) -> None:
@@ -150,6 +175,7 @@ def test_identity_tells_apart_what_answers_differently(
         reader(backend, prompts, dataclasses.replace(config, chunk_tokens=128)),
         bm25(backend, prompts, config),
         bm25(backend, prompts, config, num_chunks=3),
+        oracle(backend, prompts, config),
         full_context(backend, prompts, config),
         reader(ScriptedBackend([]), STANDARD, dataclasses.replace(config, mode=Mode.FAITHFUL)),
     ]
