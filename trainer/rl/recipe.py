@@ -258,6 +258,9 @@ class SftConfig:
         unchanged: share of the turns with nothing to find that are learnt from, in [0, 1]; most turns are such.
         noise: share of such turns at which a sentence that does not help slips into the memory, so that what follows
             is learnt with a memory that is not ideal; the turn itself is not learnt.
+        on_policy: share of the readings that go on with the policy's own replies, drawn greedily, while the tutor's are
+            learnt: what he says to the memories that the policy itself makes. Nothing slips in there, chunks that
+            the policy should have left be are learnt in any case, and of answers those that the policy gave rightly.
         joint: questions of one joint gate; 0 = none is asked. Only for prompt sets that know it.
         under_grammar: learn the distribution restricted to what the grammar allows instead of the whole one. The
             whole one also teaches the form of replies, which matters where no grammar holds the model.
@@ -266,12 +269,14 @@ class SftConfig:
     questions: int = 32
     unchanged: float = 0.5
     noise: float = 0.15
+    on_policy: float = 0.0
     joint: int = 0
     under_grammar: bool = False
 
     def __post_init__(self) -> None:
         _require(self.questions >= 1, "sft.questions starts at 1.")
         _require(0 <= self.unchanged <= 1 and 0 <= self.noise < 1, "sft.unchanged and sft.noise are shares.")
+        _require(0 <= self.on_policy <= 1, "sft.on_policy is a share.")
         _require(self.joint == 0 or self.joint >= 2, "sft.joint must be 0, or at least 2 questions.")
 
 

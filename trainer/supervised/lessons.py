@@ -1,6 +1,10 @@
-"""Ideal readings: the engine's loop, driven as rollouts are, with a tutor's replies in the place of drawn ones.
+"""Readings with a tutor's replies: the engine's loop, driven as rollouts are.
 
-An ideal reading is a group of one trajectory, in the same form and files as rollouts. Conversations that are
+In an ideal reading what follows is what the tutor's replies lead to. In one that is on policy it is what the policy's
+own replies lead to, so that the tutor replies to the memories that the policy will have when nobody helps it (DAgger:
+Ross et al., arXiv 1011.0686); what is learnt are the tutor's replies in both.
+
+A reading is a group of one trajectory, in the same form and files as rollouts. Conversations that are
 to be learnt have credit 1, those that only prepare what follows have credit 0.
 """
 
@@ -14,24 +18,24 @@ from engine.agent.plan import make_plan
 from engine.backends.base import Prompt
 from engine.errors import PlanError
 from trainer.rl.backend import TorchBackend
-from trainer.rl.data import Group, TokenSet, with_credits
+from trainer.rl.data import Group, TokenSet
 from trainer.rl.decoding import Drawn, Row, row_seed
 from trainer.rl.recipe import SftConfig
 from trainer.rl.rollouts import Job, Reading, gather
 from trainer.rl.source import JobSource
 from trainer.rl.tasks import Task
 from trainer.rl.vocabulary import Vocabulary
-from trainer.supervised.tutor import IdealReply, Spans, Tutor, Unteachable, find_evidence
+from trainer.supervised.tutor import Spans, Tutor, Unteachable, find_evidence
 
 _MOST_TRIES = 8
 
 
 class Lessons:
-    """Makes ideal readings by number.
+    """Makes readings by number.
 
     Args:
         source: of the tasks.
-        backend: the policy; nothing is generated.
+        backend: the policy; it is asked only where a reading is on policy.
         config: see `SftConfig`.
         seed: of what is chosen at random.
     """
@@ -43,7 +47,7 @@ class Lessons:
         self._seed = seed
 
     def draw(self, first: int, count: int) -> tuple[list[Group], int, Counter[str]]:
-        """Ideal readings of the tasks from a number on, as many as are wanted.
+        """Readings of the tasks from a number on, as many as are wanted.
 
         Returns:
             the groups, the number of the first task that was not looked at, and why tasks were left out.
@@ -53,14 +57,15 @@ class Lessons:
         """
         groups: list[Group] = []
         left_out: Counter[str] = Counter()
-        number = first
-        while len(groups) < count and number < first + _MOST_TRIES * count:
-            (job,) = self._source.training(number, 1)
-            try:
-                groups.append(self._read(job, number))
-            except Unteachable as exc:
-                left_out[str(exc)] += 1
-            number += 1
+        number, last = first, first + _MOST_TRIES * count
+        while (missing := count - len(groups)) and number < last:
+            numbers = range(number, min(number + missing, last))
+            for result in self._read(numbers):
+                if isinstance(result, Unteachable):
+                    left_out[str(result)] += 1
+                else:
+                    groups.append(result)
+            number = numbers.stop
         if not groups:
             reason = left_out.most_common(1)[0][0]
             raise PlanError(
@@ -69,27 +74,41 @@ class Lessons:
             )
         return groups, number, left_out
 
-    def _read(self, job: Job, number: int) -> Group:
+    def _read(self, numbers: Sequence[int]) -> list[Group | Unteachable]:
+        """Readings of tasks, all of them in lockstep, or why there is none."""
+        found = {number: self._lesson(number) for number in numbers}
+        live = {number: lesson for number, lesson in found.items() if isinstance(lesson, _Lesson)}
+        results: dict[int, Group | Unteachable] = {
+            number: lesson for number, lesson in found.items() if isinstance(lesson, Unteachable)
+        }
+        while live:
+            asking = [row for lesson in live.values() if lesson.is_on_policy for row in lesson.rows]
+            drawn = iter(self._backend.decoder.draw(asking) if asking else ())
+            for number, lesson in list(live.items()):
+                said = [next(drawn) for _ in lesson.rows] if lesson.is_on_policy else None
+                try:
+                    lesson.go_on(said)
+                    if not lesson.rows:
+                        results[number] = lesson.group()
+                except Unteachable as exc:
+                    results[number] = exc
+                if number in results:
+                    del live[number]
+        return [results[number] for number in numbers]
+
+    def _lesson(self, number: int) -> "_Lesson | Unteachable":
+        (job,) = self._source.training(number, 1)
         rng = random.Random(row_seed("ideal", self._seed, number))
         job, others = self._with_gate(job, number, rng)
-        tutor = Tutor(job, self._config, rng, evidence_of=others)
-        reading = Reading(job, 0, self._backend, 1.0, lambda *_: 0)
-        credits: list[float] = []
-        reading.begin()
-        while (asked := reading.asked) is not None:
-            replies = [
-                tutor.reply(request, chunk, reading.memory, is_shared=asked.is_shared)
-                for request, chunk in zip(asked.requests, asked.chunk_indices, strict=True)
-            ]
-            credits += [float(reply.is_lesson) for reply in replies]
-            reading.go_on(
-                [self._spoken(row, reply) for row, reply in zip(reading.rows, replies, strict=True)]
-            )
-        group = gather(job, [reading]).group
-        (trajectory,) = group.trajectories
-        if trajectory.reward < 1.0:
-            raise Unteachable("the answer that follows from the evidence is not judged right")
-        return replace(group, trajectories=(with_credits(trajectory, credits),))
+        # A source of its own, so that the other readings stay what they were.
+        is_on_policy = (
+            random.Random(row_seed("on policy", self._seed, number)).random() < self._config.on_policy
+        )
+        try:
+            tutor = Tutor(job, self._config, rng, evidence_of=others)
+        except Unteachable as exc:
+            return exc
+        return _Lesson(job, tutor, self._backend, self._config, is_on_policy=is_on_policy)
 
     def _with_gate(self, job: Job, number: int, rng: random.Random) -> tuple[Job, dict[str, Spans]]:
         """The job with the questions of other tasks beside its own, where a joint gate is wanted and known."""
@@ -128,10 +147,100 @@ class Lessons:
                 found.setdefault(task.question, task)
         return found
 
-    def _spoken(self, row: Row, reply: IdealReply) -> Drawn:
-        return speak(
-            self._backend.policy.vocabulary, row, reply.text, under_grammar=self._config.under_grammar
+
+class _Lesson:
+    """One reading on its way: `go_on` as long as there are rows, then `group`.
+
+    Args:
+        job: what is read.
+        tutor: replies.
+        backend: the policy.
+        config: see `SftConfig`.
+        is_on_policy: whether the reading goes on with the policy's replies.
+    """
+
+    def __init__(
+        self, job: Job, tutor: Tutor, backend: TorchBackend, config: SftConfig, *, is_on_policy: bool
+    ) -> None:
+        self.is_on_policy = is_on_policy
+        self._job = job
+        self._tutor = tutor
+        self._vocabulary = backend.policy.vocabulary
+        self._under_grammar = config.under_grammar
+        # Greedily, as the model will read.
+        self._reading = Reading(job, 0, backend, 0.0, lambda *_: 0)
+        self._taught: list[tuple[Drawn, bool]] = []
+        self._reading.begin()
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """What is to be replied to; empty = it is done."""
+        return self._reading.rows
+
+    def go_on(self, said: Sequence[Drawn] | None) -> None:
+        """Have the tutor reply to all rows.
+
+        Args:
+            said: the policy's replies, with which the reading goes on; None = it does with the tutor's.
+
+        Raises:
+            Unteachable: there is no ideal reply.
+        """
+        asked = self._reading.asked
+        assert asked is not None, "nothing was asked"
+        replies = [
+            self._tutor.reply(
+                request,
+                chunk,
+                self._reading.memory,
+                is_shared=asked.is_shared,
+                said=None if said is None else said[place].text,
+            )
+            for place, (request, chunk) in enumerate(zip(asked.requests, asked.chunk_indices, strict=True))
+        ]
+        spoken = [
+            # What is not learnt need not be sayable, and then it is the policy's own that is recorded.
+            speak(self._vocabulary, row, reply.text, under_grammar=self._under_grammar)
+            if said is None or reply.is_lesson
+            else self._own(said[place])
+            for place, (row, reply) in enumerate(zip(self.rows, replies, strict=True))
+        ]
+        self._taught += [(drawn, reply.is_lesson) for drawn, reply in zip(spoken, replies, strict=True)]
+        self._reading.go_on(spoken if said is None else said)
+
+    def _own(self, drawn: Drawn) -> Drawn:
+        return drawn if self._under_grammar else replace(drawn, allowed=(None,) * len(drawn.response_ids))
+
+    def group(self) -> Group:
+        """The finished reading, each conversation that is a lesson with the tutor's reply.
+
+        On policy a right answer is a lesson as it is: it keeps what the model knows of answers while it learns to read
+        chunks. One that the tutor gave instead of a wrong one would be learnt by heart.
+
+        Raises:
+            Unteachable: the tutor's own replies lead to a wrong answer.
+        """
+        group = gather(self._job, [self._reading]).group
+        (trajectory,) = group.trajectories
+        if trajectory.reward < 1.0 and not self.is_on_policy:
+            raise Unteachable("the answer that follows from the evidence is not judged right")
+        talks = tuple(
+            replace(
+                talk,
+                response_ids=drawn.response_ids,
+                rollout_logprobs=drawn.logprobs,
+                allowed=drawn.allowed,
+                finish_reason=drawn.finish_reason,
+                reply=drawn.text,
+                credit=float(is_lesson),
+            )
+            for talk, (drawn, is_lesson) in zip(trajectory.conversations, self._taught, strict=True)
         )
+        # With an empty memory nothing is asked at the end.
+        is_answer = talks[-1].chunk_index is None and talks[-1].finish_reason == "stop"
+        if self.is_on_policy and trajectory.reward == 1.0 and is_answer:
+            talks = (*talks[:-1], replace(talks[-1], credit=1.0))
+        return replace(group, trajectories=(replace(trajectory, conversations=talks),))
 
 
 def speak(vocabulary: Vocabulary, row: Row, text: Prompt, *, under_grammar: bool) -> Drawn:

@@ -68,7 +68,13 @@ class Tutor:
         self._shown = Memory()
 
     def reply(
-        self, request: Request, chunk_index: int | None, memory: Memory, *, is_shared: bool
+        self,
+        request: Request,
+        chunk_index: int | None,
+        memory: Memory,
+        *,
+        is_shared: bool,
+        said: str | None = None,
     ) -> IdealReply:
         """The ideal reply.
 
@@ -77,12 +83,14 @@ class Tutor:
             chunk_index: the chunk that it is about; None for the answer.
             memory: the memory as the chunk before left it.
             is_shared: whether it is the joint gate.
+            said: what the policy replied, where the reading goes on with that: then nothing slips in, a chunk that it
+                should have left be is a lesson in any case, and the answer is none.
 
         Raises:
             Unteachable: there is none, as for a memory that outgrew its budget.
         """
         if chunk_index is None:
-            return IdealReply(text=self._answer(memory), is_lesson=True)
+            return IdealReply(text=self._answer(memory), is_lesson=said is None)
         chunk = self._chunks[chunk_index]
         if is_shared:
             return IdealReply(text=self._gate(chunk), is_lesson=True)
@@ -90,11 +98,11 @@ class Tutor:
             self._shown = memory
         if request.prompt != read_request(self._plan, chunk, self._shown).prompt:
             raise Unteachable("the evidence does not fit the memory")
-        return self._read(request, chunk, self._shown)
+        return self._read(request, chunk, self._shown, said)
 
     # -- one chunk --------------------------------------------------------------------------------------------------
 
-    def _read(self, request: Request, chunk: Chunk, memory: Memory) -> IdealReply:
+    def _read(self, request: Request, chunk: Chunk, memory: Memory, said: str | None) -> IdealReply:
         known = {_plain(line) for item in memory.items for line in item.text.split("\n")}
         fresh = [
             place
@@ -103,11 +111,13 @@ class Tutor:
         ]
         if fresh:
             return IdealReply(text=self._say(request, chunk, memory, fresh), is_lesson=True)
-        slip = self._slip(chunk, known)
+        slip = self._slip(chunk, known) if said is None else None
         if slip is not None:
             return IdealReply(text=self._say(request, chunk, memory, [slip]), is_lesson=False)
-        is_lesson = self._rng.random() < self._config.unchanged
-        return IdealReply(text=self._say(request, chunk, memory, []), is_lesson=is_lesson)
+        unchanged = self._say(request, chunk, memory, [])
+        is_wrong = said is not None and said.strip() != "".join(segment.text for segment in unchanged).strip()
+        is_lesson = is_wrong or self._rng.random() < self._config.unchanged
+        return IdealReply(text=unchanged, is_lesson=is_lesson)
 
     def _slip(self, chunk: Chunk, known: set[str]) -> int | None:
         """A sentence that does not help and slips in all the same; None = none does."""

@@ -14,6 +14,7 @@ from trainer.rl.data import Group
 from trainer.rl.decoding import Decoder
 from trainer.rl.models import Policy, load_policy
 from trainer.rl.recipe import Recipe, make_recipe
+from trainer.rl.rollouts import roll_out
 from trainer.rl.source import JobSource
 from trainer.supervised.lessons import Lessons
 
@@ -137,6 +138,47 @@ def test_turns_without_anything_to_find_can_be_left_out(folders: dict[str, Path]
     for group in groups:
         for talk in group.trajectories[0].conversations:
             assert bool(talk.credit) == (talk.reply != "none")
+
+
+def test_on_policy_the_tutor_replies_to_what_the_policy_makes_of_its_memory() -> None:
+    """Each conversation is one of the policy's own greedy reading; the lessons are what it should have said there."""
+    recipe = _recipe(
+        STARTER,
+        reading={"chunk_tokens": 120},
+        data={"chunks": [4], "look_alikes": 6, "unanswerable": 0.3},
+        sft={"on_policy": 1.0, "unchanged": 0.0},
+    )
+    groups, policy = _draw(recipe, 16)
+    backend = TorchBackend(policy, Decoder(policy.model, policy.vocabulary, cache_tokens=1_000))
+    jobs = JobSource(recipe, backend).training(0, 16)
+    own = roll_out(jobs, backend, group_size=1, temperature=0.0, seed_of=lambda *_: 0)
+    corrected: list[str] = []
+    for group, rollout in zip(groups, own, strict=True):
+        (taught,), (read,) = group.trajectories, rollout.group.trajectories
+        assert (taught.reward, taught.answer, taught.gold_in_memory) == (
+            read.reward,
+            read.answer,
+            read.gold_in_memory,
+        )
+        for lesson, talk in zip(taught.conversations, read.conversations, strict=True):
+            assert lesson.prompt_ids == talk.prompt_ids
+            if talk.purpose == "answer":
+                assert (lesson.reply, bool(lesson.credit)) == (talk.reply, read.reward == 1.0)
+            elif not lesson.credit:
+                assert lesson.reply == talk.reply
+            elif lesson.reply == "<|none|>":
+                assert talk.reply != "<|none|>", "what it left be is no lesson here"
+                corrected.append(talk.reply)
+    assert corrected, "it took nothing in error: choose harder documents"
+    assert {group.trajectories[0].reward for group in groups} == {0.0, 1.0}
+
+
+def test_ideal_readings_stay_what_they_are_beside_those_on_policy() -> None:
+    reading = {"chunk_tokens": 120}
+    ideal, _ = _draw(_recipe(STARTER, reading=reading, sft={"noise": 0.3}), 8)
+    mixed, _ = _draw(_recipe(STARTER, reading=reading, sft={"noise": 0.3, "on_policy": 0.5}), 8)
+    same = [one == other for one, other in zip(ideal, mixed, strict=True)]
+    assert 0 < sum(same) < 8
 
 
 def _question_file(folder: Path, *, with_evidence: bool = True) -> Path:

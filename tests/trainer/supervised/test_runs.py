@@ -43,7 +43,7 @@ SMALL = [
 READING = ["reading.chunk_tokens=64", "reading.memory_tokens=64", "data.texts=", "data.chunks=1,2"]
 OWN = {
     "pretrain": ["text.sequence_tokens=96", "text.sequences=6"],
-    "sft": [*READING, "sft.questions=4"],
+    "sft": [*READING, "sft.questions=4", "sft.on_policy=0.5"],
     "expert-iteration": [*READING, "rollout.groups=3", "rollout.group_size=2", "rollout.canary_gap=0.02"],
 }
 TEXT = "".join(
