@@ -91,12 +91,10 @@ class Contenders:
                 side_by_side=wide,
             )
             return lambda: nullcontext(found)
-        if name == "oracle":
-            chosen = systems.oracle(self.backend, self.prompts, config, side_by_side=wide)
+        if name in ("oracle", "full-context"):
+            make = systems.oracle if name == "oracle" else systems.full_context
+            chosen = make(self.backend, self.prompts, config, side_by_side=wide)
             return lambda: nullcontext(chosen)
-        if name == "full-context":
-            whole = systems.full_context(self.backend, self.prompts, config, side_by_side=wide)
-            return lambda: nullcontext(whole)
         return lambda: self._other(name, detail, config, wide)
 
     def _other(

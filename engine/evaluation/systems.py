@@ -288,7 +288,7 @@ def _in_order(config: ReadingConfig) -> ReadingConfig:
 
 
 class _Oracle(LoopSystem):
-    """Asks first whether it is known where the evidence is, so that nothing is read in vain."""
+    """Refuses items whose evidence is not known; as failed ones they would count against the model."""
 
     def answer(self, items: Sequence[Item], on_outcome: OnOutcome, cancel: CancelToken) -> None:
         """See `System`.

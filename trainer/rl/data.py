@@ -133,6 +133,11 @@ def with_credits(trajectory: Trajectory, credits: Sequence[float | None]) -> Tra
     return replace(trajectory, conversations=tuple(replace(c, credit=credit) for c, credit in pairs))
 
 
+def free_of_grammar(talk: Conversation) -> Conversation:
+    """The conversation as if every token had been allowed, for losses and scores over the whole vocabulary."""
+    return replace(talk, allowed=(None,) * len(talk.response_ids))
+
+
 def save_groups(
     groups: Sequence[Group], path: Path, *, key: str = "", facts: Mapping[str, Any] | None = None
 ) -> None:

@@ -7,10 +7,10 @@ are of the restricted distribution (``--logprobs-mode``).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from engine.backends.http.client import Client
-from trainer.rl.data import Conversation
+from trainer.rl.data import Conversation, free_of_grammar
 from trainer.rl.decoding import Drawn, Row
 from trainer.rl.errors import MismatchError
 from trainer.rl.served_replies import prompt_logprobs, read_reply, request_body
@@ -74,7 +74,7 @@ def compare(
     reply_gap = _reply_gap(talks, scores(talks, temperature))
     if reply_gap <= most_gap:
         return Canary(prompt_gap=prompt_gap, reply_gap=reply_gap, is_restricted=True)
-    free = [replace(talk, allowed=(None,) * len(talk.allowed)) for talk in talks]
+    free = [free_of_grammar(talk) for talk in talks]
     free_gap = _reply_gap(talks, scores(free, 1.0))
     _require(min(free_gap, reply_gap), most_gap, "replies to the canary prompt")
     return Canary(prompt_gap=prompt_gap, reply_gap=free_gap, is_restricted=False)

@@ -18,7 +18,7 @@ from engine.agent.plan import make_plan
 from engine.backends.base import Prompt
 from engine.errors import PlanError
 from trainer.rl.backend import TorchBackend
-from trainer.rl.data import Group, TokenSet
+from trainer.rl.data import Conversation, Group, TokenSet, free_of_grammar
 from trainer.rl.decoding import Drawn, Row, row_seed
 from trainer.rl.recipe import SftConfig
 from trainer.rl.rollouts import Job, Reading, gather
@@ -166,10 +166,10 @@ class _Lesson:
         self._job = job
         self._tutor = tutor
         self._vocabulary = backend.policy.vocabulary
-        self._under_grammar = config.under_grammar
+        self._config = config
         # Greedily, as the model will read.
         self._reading = Reading(job, 0, backend, 0.0, lambda *_: 0)
-        self._taught: list[tuple[Drawn, bool]] = []
+        self._taught: list[Drawn | None] = []
         self._reading.begin()
 
     @property
@@ -198,18 +198,17 @@ class _Lesson:
             )
             for place, (request, chunk) in enumerate(zip(asked.requests, asked.chunk_indices, strict=True))
         ]
-        spoken = [
-            # What is not learnt need not be sayable, and then it is the policy's own that is recorded.
-            speak(self._vocabulary, row, reply.text, under_grammar=self._under_grammar)
+        lessons = [
+            # What is not learnt need not be sayable where the policy's reply is what follows.
+            speak(self._vocabulary, row, reply.text, under_grammar=self._config.under_grammar)
             if said is None or reply.is_lesson
-            else self._own(said[place])
-            for place, (row, reply) in enumerate(zip(self.rows, replies, strict=True))
+            else None
+            for row, reply in zip(self.rows, replies, strict=True)
         ]
-        self._taught += [(drawn, reply.is_lesson) for drawn, reply in zip(spoken, replies, strict=True)]
-        self._reading.go_on(spoken if said is None else said)
-
-    def _own(self, drawn: Drawn) -> Drawn:
-        return drawn if self._under_grammar else replace(drawn, allowed=(None,) * len(drawn.response_ids))
+        self._taught += [
+            lesson if reply.is_lesson else None for lesson, reply in zip(lessons, replies, strict=True)
+        ]
+        self._reading.go_on([lesson for lesson in lessons if lesson] if said is None else said)
 
     def group(self) -> Group:
         """The finished reading, each conversation that is a lesson with the tutor's reply.
@@ -224,23 +223,31 @@ class _Lesson:
         (trajectory,) = group.trajectories
         if trajectory.reward < 1.0 and not self.is_on_policy:
             raise Unteachable("the answer that follows from the evidence is not judged right")
-        talks = tuple(
-            replace(
-                talk,
-                response_ids=drawn.response_ids,
-                rollout_logprobs=drawn.logprobs,
-                allowed=drawn.allowed,
-                finish_reason=drawn.finish_reason,
-                reply=drawn.text,
-                credit=float(is_lesson),
-            )
-            for talk, (drawn, is_lesson) in zip(trajectory.conversations, self._taught, strict=True)
-        )
+        talks = [
+            _taught(talk, lesson) for talk, lesson in zip(trajectory.conversations, self._taught, strict=True)
+        ]
+        last = talks[-1]
         # With an empty memory nothing is asked at the end.
-        is_answer = talks[-1].chunk_index is None and talks[-1].finish_reason == "stop"
+        is_answer = last.chunk_index is None and last.finish_reason == "stop"
         if self.is_on_policy and trajectory.reward == 1.0 and is_answer:
-            talks = (*talks[:-1], replace(talks[-1], credit=1.0))
-        return replace(group, trajectories=(replace(trajectory, conversations=talks),))
+            last = last if self._config.under_grammar else free_of_grammar(last)
+            talks[-1] = replace(last, credit=1.0)
+        return replace(group, trajectories=(replace(trajectory, conversations=tuple(talks)),))
+
+
+def _taught(talk: Conversation, lesson: Drawn | None) -> Conversation:
+    """A conversation with the reply that is to be learnt; as it was if there is none."""
+    if lesson is None:
+        return replace(talk, credit=0.0)
+    return replace(
+        talk,
+        response_ids=lesson.response_ids,
+        rollout_logprobs=lesson.logprobs,
+        allowed=lesson.allowed,
+        finish_reason=lesson.finish_reason,
+        reply=lesson.text,
+        credit=1.0,
+    )
 
 
 def speak(vocabulary: Vocabulary, row: Row, text: Prompt, *, under_grammar: bool) -> Drawn:

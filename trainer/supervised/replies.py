@@ -6,11 +6,10 @@ advantages 1.
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trainer.rl.data import Conversation, Group, Trajectory
+from trainer.rl.data import Conversation, Group, Trajectory, free_of_grammar
 from trainer.rl.guard import Guard
 from trainer.rl.metrics import draw_metrics
 from trainer.rl.parts import Parts
@@ -90,7 +89,7 @@ class ExpertStage(SupervisedStage):
         talks = [talk for trajectory in best if trajectory for talk in trajectory.conversations]
         if config.under_grammar:
             return talks
-        return [replace(talk, allowed=(None,) * len(talk.response_ids)) for talk in talks]
+        return [free_of_grammar(talk) for talk in talks]
 
     def headline(self, line: dict[str, Any]) -> str:
         return f"reward {line['reward_mean']:.3f}, {super().headline(line)}"
