@@ -8,7 +8,8 @@ from engine.evaluation.bootstrap import Estimate
 from engine.evaluation.chunk_rates import ChunkCounts
 from engine.evaluation.report import Report, Summary, SystemReport
 
-HEADINGS = ("system", "length", "n", "exact", "F1", "contains", "in memory", "predicted", "failed", "no fit")
+_LABELS = ("exact", "F1", "contains")  # of the metrics, in their order
+HEADINGS = ("system", "length", "n", *_LABELS, "in memory", "predicted", "failed", "no fit")
 
 
 def rows(report: Report, *, is_brief: bool = False) -> list[tuple[str, ...]]:
@@ -84,7 +85,7 @@ def notes(report: Report) -> list[str]:
 def _shares(metrics: Mapping[str, Estimate | None]) -> str:
     return ", ".join(
         f"{label} {100 * one.value:+.1f} ({100 * one.low:+.1f} to {100 * one.high:+.1f})"
-        for label, one in zip(("exact", "F1", "contains"), metrics.values(), strict=False)
+        for label, one in zip(_LABELS, metrics.values(), strict=True)
         if one is not None
     )
 
