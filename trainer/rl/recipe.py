@@ -72,7 +72,14 @@ class RunConfig:
         _require(
             min(self.evaluation_chunks, default=0) >= 1, "run.evaluation_chunks needs lengths from 1 on."
         )
-        _require(self.threads >= 0 and self.evaluation_steps >= 0, "run.threads must not be negative.")
+        _require(
+            self.threads >= 0 and self.evaluation_steps >= 0,
+            "run.threads and run.evaluation_steps must not be negative.",
+        )
+        _require(
+            self.evaluation_tasks >= 1,
+            "run.evaluation_tasks starts at 1; without evaluations is run.evaluation_steps = 0.",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

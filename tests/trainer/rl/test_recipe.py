@@ -49,6 +49,7 @@ def test_overrides_are_read_as_what_is_wanted() -> None:
         ("loss.clip_low=1.5", "must lie in"),
         ("run.steps=2.5", "must be a whole number"),
         ("run.steps=0", "start at 1"),
+        ("run.evaluation_tasks=0", "run.evaluation_steps = 0"),
         ("advantage.drops_even_groups=yes", "must be true or false"),
         ("loss.variant=ppo", "one of dapo, gspo, cispo"),
         ("data.chunks=0", "at least 1 chunk"),
