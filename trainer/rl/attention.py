@@ -9,6 +9,7 @@ transformers' own sdpa, with the mask that it was given.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -60,26 +61,59 @@ def packed_attention(
             masks[reply, prompt] = every.tril(prompt)
         return masks[reply, prompt]
 
+    def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        takes_groups = _takes_groups(q, mask)
+        if not takes_groups:
+            k, v = (each.repeat_interleave(q.shape[1] // each.shape[1], dim=1) for each in (k, v))
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=takes_groups
+        )
+
     lengths = [length for block in blocks for length in block]
     parts = zip(*(torch.split(each, lengths, dim=2) for each in (query, key, value)), strict=True)
     pieces: list[Tensor] = []
     for prompt, *replies in blocks:
         q, k, v = next(parts)
-        pieces.append(F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scaling, enable_gqa=True))
+        pieces.append(attend(q, k, v, None))
         for reply in replies:
             own_q, own_k, own_v = next(parts)
             if reply:
                 keys, values = torch.cat((k, own_k), dim=2), torch.cat((v, own_v), dim=2)
-                mask = seen(reply, prompt)
-                pieces.append(
-                    F.scaled_dot_product_attention(
-                        own_q, keys, values, attn_mask=mask, scale=scaling, enable_gqa=True
-                    )
-                )
+                pieces.append(attend(own_q, keys, values, seen(reply, prompt)))
     return torch.cat(pieces, dim=2).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(PACKED, packed_attention)
+
+
+def computed_in(tensor: Tensor) -> torch.dtype:
+    """What attention computes in. Rotated queries and keys are float32, whatever the rest is under autocast."""
+    device = tensor.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tensor.dtype
+
+
+_is_as_on_gpu = ContextVar("is_as_on_gpu", default=False)
+
+
+@contextmanager
+def as_on_gpu() -> Iterator[None]:
+    """Do as on a GPU what differs there, so that its memory can be counted."""
+    before = _is_as_on_gpu.set(True)
+    try:
+        yield
+    finally:
+        _is_as_on_gpu.reset(before)
+
+
+def _takes_groups(query: Tensor, mask: Tensor | None) -> bool:
+    """Whether a fused kernel takes fewer heads of keys than of queries.
+
+    On a GPU flash attention alone does, which knows 16 bits and no mask; other calls would be computed without a fused
+    kernel, with all products of queries and keys in memory at once.
+    """
+    if query.device.type == "cpu" and not _is_as_on_gpu.get():
+        return True
+    return mask is None and computed_in(query).itemsize == 2
 
 
 @contextmanager

@@ -10,7 +10,7 @@ Not run but reckoned, since bitsandbytes computes on a GPU only: bases in 4 bits
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from engine.agent.plan import default_sizes
 from trainer.rl.allocations import Allocations
-from trainer.rl.attention import decoding_mode
+from trainer.rl.attention import as_on_gpu, decoding_mode
 from trainer.rl.data import Conversation
 from trainer.rl.decoding import cumulative
 from trainer.rl.forward import PREFILL_TOKENS, CachedForward, RowCache
@@ -104,7 +104,8 @@ def estimate(recipe: Recipe) -> Estimate:
         PalimpsestError: the model is missing, or is none that can be trained.
     """
     shape = read_shape(Path(recipe.model.path))
-    with FakeTensorMode(allow_non_fake_inputs=True), Allocations() as allocations:
+    where = nullcontext() if recipe.model.device == "cpu" else as_on_gpu()
+    with where, FakeTensorMode(allow_non_fake_inputs=True), Allocations() as allocations:
         return _Counting(recipe, shape, allocations).run()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from trainer.rl.attention import Blocks
+from trainer.rl.attention import Blocks, computed_in
 from trainer.rl.logprobs import blocks_for
 from trainer.rl.packing import plan_packs
 
@@ -47,7 +47,8 @@ class RowCache:
         if layer == len(self._keys):
             for held, new in ((self._keys, keys), (self._values, values)):
                 size = (self._size[0], new.shape[1], self._size[1], new.shape[3])
-                held.append(torch.zeros(size, dtype=_computed_in(new), device=new.device))
+                # Under autocast all would else be cast again for every token.
+                held.append(torch.zeros(size, dtype=computed_in(new), device=new.device))
         held_keys, held_values = self._keys[layer], self._values[layer]
         if self._prompts:
             start = 0
@@ -79,12 +80,6 @@ class RowCache:
             held[: len(rows)] = held[places]
         self.filled = self.filled[places]
         self._ends = [self._ends[row] for row in rows]
-
-
-def _computed_in(new: Tensor) -> torch.dtype:
-    """What attention computes in. Rotated keys are float32: under autocast all would be cast again for every token."""
-    device = new.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else new.dtype
 
 
 class CachedForward:

@@ -184,6 +184,16 @@ def test_checkpointing_and_smaller_rows_take_less(tmp_path: Path) -> None:
     assert estimate(_recipe(tmp_path, rollout={"cache_tokens": 1})).batch_rows == 1
 
 
+def test_on_a_gpu_replies_to_a_shared_prompt_take_keys_of_all_heads(tmp_path: Path) -> None:
+    here, there = (estimate(_recipe(tmp_path, model={"device": device})) for device in ("cpu", "cuda"))
+    replies = (PROMPT + 2 * REPLY) // REPLY
+    added = (
+        replies * (PROMPT + REPLY) * 2 * (6 - 2) * 32 * 2 * 4
+    )  # in two layers keys and values of four heads more
+    assert added < there.updating - here.updating < 1.3 * added
+    assert there.moments == here.moments
+
+
 def test_pretraining_draws_nothing(tmp_path: Path) -> None:
     recipe = make_recipe(
         {
