@@ -24,14 +24,19 @@ class Trainer:
         arguments: of the command line.
         log: file for what it writes to standard error.
         environment: variables for it alone.
+        prepare: done in the process before; a function of a module.
     """
 
     def __init__(
-        self, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self._log = log
         self._process: BaseProcess = _CONTEXT.Process(
-            target=_main, args=(list(arguments), log, dict(environment or {}))
+            target=_main, args=(list(arguments), log, dict(environment or {}), prepare)
         )
         self._process.start()
 
@@ -81,12 +86,16 @@ def ranks(arguments: Sequence[str], log: Path, count: int) -> list[Trainer]:
     ]
 
 
-def _main(arguments: list[str], log: Path, environment: dict[str, str]) -> None:
+def _main(
+    arguments: list[str], log: Path, environment: dict[str, str], prepare: Callable[[], None] | None
+) -> None:
     """What the process does."""
     with log.open("w") as out:
         os.dup2(out.fileno(), 2)
         os.dup2(out.fileno(), 1)
     os.environ.update(environment)
+    if prepare is not None:
+        prepare()
     from trainer.__main__ import main
 
     raise SystemExit(main(arguments))
