@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.trainer.processes import Trainer
 from tests.trainer.rl.test_run import LEARNS
@@ -90,3 +91,22 @@ def test_what_is_left_on_the_cpu_is_found(tmp_path: Path) -> None:
     trainer = Trainer(arguments, tmp_path / "log", prepare=_forgetful)
     assert trainer.wait() == 1
     assert "tensors on second and on cpu" in trainer.errors
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        "gpu",
+        "meta",
+        "cuda:9",
+        pytest.param("cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is at hand")),
+    ],
+)
+def test_a_device_that_is_not_there_is_told_in_a_sentence(
+    device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(RECIPES / "starter-dapo.toml"), "--folder", str(tmp_path / "run")]
+    assert main([*arguments, *set_options(*SMALL_DAPO, f"model.device={device}")]) == 2
+    assert capsys.readouterr().err.startswith(
+        f"Error: model.device = '{device}': there is no such device here.\nIt is cpu"
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import PalimpsestError, PlanError
-from trainer.rl.errors import RecipeError
+from trainer.rl.errors import RecipeError, TrainingMemoryError
 
 if TYPE_CHECKING:
     from trainer.rl.loop import Run
@@ -103,7 +103,7 @@ def _train(options: argparse.Namespace) -> int:
     from trainer.supervised.stages import open_run
 
     disable_progress_bar()
-    with locked(folder):
+    with locked(folder), _telling_of_full_memory():
         training = open_run(recipe, folder)
         with _stopping_on_signals(training):
             training.run()
@@ -115,6 +115,22 @@ def _train(options: argparse.Namespace) -> int:
     if os.environ.get("RANK", "0") == "0":  # of several processes the first one speaks
         sys.stdout.write(f"{folder}: {training.step} steps; the trained model is {folder / 'policy'}\n")
     return 0
+
+
+@contextmanager
+def _telling_of_full_memory() -> Iterator[None]:
+    """Raises TrainingMemoryError where something does not fit for which there is no smaller step."""
+    from trainer.rl.update import is_out_of_memory
+
+    try:
+        yield
+    except (RuntimeError, MemoryError) as exc:  # torch.OutOfMemoryError is the former
+        if not is_out_of_memory(exc):
+            raise
+        raise TrainingMemoryError(
+            "The memory is full.",
+            hint="'palimpsest train estimate RECIPE --gpu-gib N' counts what a recipe takes, and says what to change.",
+        ) from exc
 
 
 @contextmanager

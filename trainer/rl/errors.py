@@ -20,7 +20,7 @@ class MismatchError(TrainingError):
 
 
 class TrainingMemoryError(TrainingError):
-    """Not even one conversation fits the memory."""
+    """A model, or one conversation with it, does not fit the memory."""
 
 
 class DiskError(TrainingError):

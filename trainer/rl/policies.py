@@ -7,17 +7,36 @@ from pathlib import Path
 import torch
 
 from trainer.rl.distributed import gathered, put_weights
+from trainer.rl.errors import RecipeError
 from trainer.rl.lora import add_adapters, merge_adapters, save_adapters
 from trainer.rl.models import Policy, checkpoint_layers, load_policy, save_policy
 from trainer.rl.recipe import Recipe
 
 
 def device_of(recipe: Recipe) -> str:
-    """Where a recipe is computed, by this process."""
+    """Where a recipe is computed, by this process.
+
+    Raises:
+        RecipeError: there is no such device here.
+    """
     device = recipe.model.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
+    if device == "cuda" and "LOCAL_RANK" in os.environ:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+    try:
+        torch.zeros(1, device=device).item()
+    except (
+        RuntimeError,
+        AssertionError,
+        NotImplementedError,
+    ) as exc:  # torch's own words: a page, or a line of code
+        raise RecipeError(
+            f"model.device = '{device}': there is no such device here.",
+            hint="It is cpu, cuda, or auto for a GPU where there is one. cuda needs an NVIDIA GPU, its driver, and a "
+            "torch that was built for it.",
+        ) from exc
+    return device
 
 
 def open_policy(recipe: Recipe) -> Policy:

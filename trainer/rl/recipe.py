@@ -108,7 +108,10 @@ class ModelConfig:
     base_bits: int = 32
 
     def __post_init__(self) -> None:
-        _require(self.lora_rank >= 0 and self.lora_alpha > 0, "model.lora_rank must not be negative.")
+        _require(
+            self.lora_rank >= 0 and self.lora_alpha > 0,
+            "model.lora_rank must not be negative, and model.lora_alpha must be above 0.",
+        )
         _require(self.base_bits in (4, 16, 32), "model.base_bits must be 32, 16, or 4 for QLoRA.")
         _require(
             self.base_bits == 32 or self.lora_rank > 0,
@@ -137,6 +140,12 @@ class ReadingSettings:
     chunk_tokens: int = 0
     memory_tokens: int = 0
     context_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        _require(
+            min(self.chunk_tokens, self.memory_tokens, self.context_tokens) >= 0,
+            "reading.chunk_tokens, memory_tokens and context_tokens must not be negative.",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,8 +232,14 @@ class OptimizerConfig:
         _require(self.lr > 0 and self.clip_norm > 0, "optimizer.lr and optimizer.clip_norm must be above 0.")
         _require(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer.beta1 and beta2 lie in [0, 1).")
         _require(self.updates >= 1 and self.most_bad >= 1, "optimizer.updates and most_bad start at 1.")
-        _require(self.token_budget >= 1 and self.head_tokens >= 1, "optimizer.token_budget starts at 1.")
-        _require(self.warmup >= 0 and self.weight_decay >= 0, "optimizer.warmup must not be negative.")
+        _require(
+            self.token_budget >= 1 and self.head_tokens >= 1,
+            "optimizer.token_budget and head_tokens start at 1.",
+        )
+        _require(
+            self.warmup >= 0 and self.weight_decay >= 0,
+            "optimizer.warmup and weight_decay must not be negative.",
+        )
         _require(
             self.decay_from >= 0 and self.decay >= 0, "optimizer.decay_from and decay must not be negative."
         )
@@ -252,7 +267,10 @@ class TextConfig:
 
     def __post_init__(self) -> None:
         _require(bool(self.folder), "text.folder names no folder with documents.")
-        _require(self.sequence_tokens >= 8 and self.sequences >= 1, "text.sequence_tokens starts at 8.")
+        _require(
+            self.sequence_tokens >= 8 and self.sequences >= 1,
+            "text.sequence_tokens starts at 8, text.sequences at 1.",
+        )
         _require(0 <= self.held_out < 1, "text.held_out must lie in [0, 1).")
 
 
@@ -407,6 +425,11 @@ def _take_stage(values: dict[str, Any]) -> str:
     if not isinstance(run, dict):
         raise RecipeError("The section 'run' of the recipe must be a table.")
     stage = values.pop("stage", run.get("stage", "dapo"))
+    if run.get("stage", stage) != stage:
+        raise RecipeError(
+            f"The recipe's stage is {stage}, and run.stage says {run['stage']}.",
+            hint="Each stage has a recipe of its own: leave run.stage out, and begin with another file.",
+        )
     if stage not in SECTIONS:
         raise RecipeError(
             f"stage must be one of {', '.join(SECTIONS)}, not {stage!r}.", hint=nearest(str(stage), SECTIONS)

@@ -22,6 +22,7 @@ from tests.trainer.small_recipe import set_options
 from trainer.__main__ import main
 from trainer.rl.checkpoint import check_disk, load_checkpoint, save_checkpoint
 from trainer.rl.data import save_groups
+from trainer.rl.decoding import Decoder
 from trainer.rl.errors import DiskError, DivergedError, MismatchError, RunError
 from trainer.rl.export import export_run
 from trainer.rl.loop import Run
@@ -185,6 +186,20 @@ def test_a_run_that_was_killed_goes_on_bit_for_bit(tmp_path: Path) -> None:
     for step in range(3):
         files = [folder / "rollouts" / f"{step:06d}.jsonl.gz" for folder in (whole, killed)]
         assert gzip.decompress(files[0].read_bytes()) == gzip.decompress(files[1].read_bytes())
+
+
+def test_a_full_memory_is_told_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(Decoder, "draw", full)
+    arguments = [str(RECIPE), "--folder", str(tmp_path / "run"), *set_options(*SMALL)]
+    assert main(arguments) == 4
+    assert capsys.readouterr().err.startswith("Error: The memory is full.\n'palimpsest train estimate")
+    monkeypatch.undo()
+    assert main([*arguments, *set_options("run.steps=1")]) == 0  # nothing is lost
 
 
 def _spoil(gradient: torch.Tensor) -> torch.Tensor:
