@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from engine.backends.base import FinishReason
 from engine.cancel import CancelToken
-from trainer.rl.attention import decoding_mode
 from trainer.rl.data import TokenSet
 from trainer.rl.forward import CachedForward, RowCache
 from trainer.rl.grammar import State, TokenGrammar
@@ -165,8 +164,8 @@ class Decoder:
         """
         cancel = cancel or CancelToken()
         drawn: dict[int, Drawn] = {}
-        with decoding_mode(self._model):
-            for batch in self._batches(rows):
+        for batch in self._batches(rows):
+            with self._forward.batch():
                 for writing in self._run([(index, rows[index]) for index in batch], cancel):
                     drawn[writing.index] = writing.drawn()
         return [drawn[index] for index in range(len(rows))]

@@ -20,7 +20,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from engine.agent.plan import default_sizes
 from trainer.rl.allocations import Allocations
-from trainer.rl.attention import as_on_gpu, decoding_mode
+from trainer.rl.attention import as_on_gpu
 from trainer.rl.data import Conversation
 from trainer.rl.decoding import cumulative
 from trainer.rl.forward import PREFILL_TOKENS, CachedForward, RowCache
@@ -189,17 +189,15 @@ class _Counting:
         rows = max(1, min(rollout.cache_tokens // columns, rollout.groups * rollout.group_size))
         cache = RowCache([self._prompt_tokens] * rows, columns, torch.device("cpu"))
         forward = CachedForward(self.model, self._autocast)
-        before = self._allocations.now
-        with torch.no_grad(), decoding_mode(self.model):
+        with torch.no_grad(), forward.batch():
             # Equal prompts are computed once. Two rounds of others are enough: the second meets the whole cache.
             kinds = 2 * max(1, PREFILL_TOKENS // self._prompt_tokens)
             forward.prompts([(row % kinds,) * self._prompt_tokens for row in range(rows)], cache)
-            size = self._allocations.now - before
             cache.advance(self._reply_tokens - 1)
             logits = forward.tokens([0] * rows, cache)
             allowed = torch.ones(rows, self._vocabulary_size, dtype=torch.bool)
             cumulative(constrained_logprobs(logits, allowed, 1.0))
-        return size, rows
+        return cache.num_bytes, rows
 
     def _update(self) -> int:
         """Forth and back through full rows, beside the gradients of the first; returns the tokens of the last.

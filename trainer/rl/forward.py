@@ -1,11 +1,12 @@
 """What decoding computes: prompts and single tokens of many rows, over keys and values that are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from trainer.rl.attention import Blocks, computed_in
+from trainer.rl.attention import Blocks, computed_in, decoding_mode
 from trainer.rl.logprobs import blocks_for
 from trainer.rl.packing import plan_packs
 
@@ -33,6 +34,11 @@ class RowCache:
         self._ends = list(lengths)
         self.filled = torch.tensor(self._ends, device=device)
         """Columns of each row that hold something, [rows]."""
+
+    @property
+    def num_bytes(self) -> int:
+        """What keys and values take."""
+        return sum(held.nbytes for held in (*self._keys, *self._values))
 
     def expect(self, prompts: Sequence[tuple[int, Tensor]]) -> None:
         """The next updates bring prompts end to end in one row.
@@ -86,13 +92,24 @@ class CachedForward:
     """A decoder over a `RowCache`.
 
     Args:
-        model: a transformers decoder with submodules `model` and `lm_head`, in `trainer.rl.attention.decoding_mode`.
+        model: a transformers decoder with submodules `model` and `lm_head`.
         autocast: dtype of the computation; None = that of the weights.
     """
 
     def __init__(self, model: nn.Module, autocast: torch.dtype | None) -> None:
         self._model = model
         self._autocast = autocast
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Around all that is computed for a batch: weights are cast once for it, not once for every token.
+
+        They must not change meanwhile. torch lets go of what autocast has cast when the outermost context is left, be
+        it one that casts nothing.
+        """
+        device = next(self._model.parameters()).device.type
+        with decoding_mode(self._model), torch.autocast(device, enabled=False):
+            yield
 
     def prompts(self, prompts: Sequence[tuple[int, ...]], cache: RowCache) -> Tensor:
         """Logits [rows, V] behind each prompt, one a row; equal prompts are computed once."""
