@@ -19,11 +19,12 @@ from trainer.rl.estimate import GIB, Estimate, estimate
 from trainer.rl.recipe import load_recipe
 
 RECIPE = Path(__file__).parents[1] / "resources" / "recipes" / "workstation-dapo.toml"
+_ALL = ("model.lora_rank=0", "model.base_bits=32")
 WAYS: dict[str, tuple[str, ...]] = {
-    "all weights": ("model.lora_rank=0", "loss.kl=0"),
-    "all weights, 8-bit moments": ("model.lora_rank=0", "loss.kl=0", "optimizer.is_8bit=true"),
-    "adapters": (),
-    "adapters, base in bfloat16": ("model.base_bits=16",),
+    "all weights": (*_ALL, "loss.kl=0"),
+    "all weights, 8-bit moments": (*_ALL, "loss.kl=0", "optimizer.is_8bit=true"),
+    "adapters": ("model.base_bits=32",),
+    "adapters, base in bfloat16": (),
     "adapters, base in 4 bits": ("model.base_bits=4",),
 }
 CONVERSATION_TOKENS = 7_448
