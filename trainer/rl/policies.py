@@ -26,11 +26,7 @@ def device_of(recipe: Recipe) -> str:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         torch.zeros(1, device=device).item()
-    except (
-        RuntimeError,
-        AssertionError,
-        NotImplementedError,
-    ) as exc:  # torch's own words: a page, or a line of code
+    except (RuntimeError, AssertionError) as exc:  # torch's own words are for programmers
         raise RecipeError(
             f"model.device = '{device}': there is no such device here.",
             hint="It is cpu, cuda, or auto for a GPU where there is one. cuda needs an NVIDIA GPU, its driver, and a "
