@@ -164,8 +164,8 @@ class Decoder:
         """
         cancel = cancel or CancelToken()
         drawn: dict[int, Drawn] = {}
-        for batch in self._batches(rows):
-            with self._forward.batch():
+        with self._forward.drawing():
+            for batch in self._batches(rows):
                 for writing in self._run([(index, rows[index]) for index in batch], cancel):
                     drawn[writing.index] = writing.drawn()
         return [drawn[index] for index in range(len(rows))]

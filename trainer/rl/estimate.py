@@ -189,7 +189,7 @@ class _Counting:
         rows = max(1, min(rollout.cache_tokens // columns, rollout.groups * rollout.group_size))
         cache = RowCache([self._prompt_tokens] * rows, columns, torch.device("cpu"))
         forward = CachedForward(self.model, self._autocast)
-        with torch.no_grad(), forward.batch():
+        with torch.no_grad(), forward.drawing():
             # Equal prompts are computed once. Two rounds of others are enough: the second meets the whole cache.
             kinds = 2 * max(1, PREFILL_TOKENS // self._prompt_tokens)
             forward.prompts([(row % kinds,) * self._prompt_tokens for row in range(rows)], cache)

@@ -101,8 +101,8 @@ class CachedForward:
         self._autocast = autocast
 
     @contextmanager
-    def batch(self) -> Iterator[None]:
-        """Around all that is computed for a batch: weights are cast once for it, not once for every token.
+    def drawing(self) -> Iterator[None]:
+        """Around all that is computed for some replies: weights are cast once for them, not once for every token.
 
         They must not change meanwhile. torch lets go of what autocast has cast when the outermost context is left, be
         it one that casts nothing.
